@@ -1,0 +1,87 @@
+"""The one configuration file of the API, the worker and the tools: every option, its default and its meaning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from oslo_config import cfg
+
+DEFAULT = [
+    cfg.StrOpt("region", default="RegionOne", help="Name of the region this deployment serves; shown with every instance."),
+    cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="Least severity that is logged."),
+]
+DATABASE = [
+    cfg.StrOpt("connection", default="sqlite:////var/lib/coffer/coffer.db", secret=True, help="SQLAlchemy URL of the control plane's database."),
+]
+TEMPORAL = [
+    cfg.StrOpt("address", default="127.0.0.1:7233", help="host:port of the Temporal frontend."),
+    cfg.StrOpt("namespace", default="default", help="Temporal namespace of this deployment."),
+    cfg.StrOpt("ui_url", default="http://127.0.0.1:8233", help="Base URL of the Temporal Web UI, for links."),
+    cfg.FloatOpt("rpc_timeout", default=2.0, min=0.1, help="Seconds the API waits for Temporal before it leaves a start to the dispatcher."),
+    cfg.IntOpt("max_cached_workflows", default=200, min=0, help="Workflow runs a worker keeps in memory; 0 replays at every step."),
+    cfg.IntOpt("activity_threads", default=32, min=2, help="Activities a worker runs at a time."),
+]
+API = [
+    cfg.HostAddressOpt("bind_host", default="127.0.0.1", help="Address the API listens on."),
+    cfg.PortOpt("bind_port", default=8779, help="Port the API listens on."),
+    cfg.IntOpt("workers", default=1, min=1, help="Gunicorn worker processes."),
+    cfg.IntOpt("threads", default=8, min=1, help="Threads of each worker process."),
+    cfg.StrOpt("public_endpoint", default="", help="Base URL in links; empty: taken from the request."),
+    cfg.IntOpt("page_size", default=20, min=1, help="Items on a page of a list, and the most a client may ask for."),
+    cfg.FloatOpt("guest_deadline", default=15.0, min=0.1, help="Seconds a request waits for an answer from a guest; then 503."),
+]
+AUTH = [
+    cfg.StrOpt(
+        "strategy",
+        default="development",
+        choices=[("development", "Signed tokens of the development identity, which the API serves itself; loopback only.")],
+        help="How tokens are checked.",
+    ),
+    cfg.StrOpt("identity_file", default="", help="Users, projects and passwords of the development identity (JSON)."),
+    cfg.StrOpt("policy_file", default="", help="oslo.policy overrides (YAML); empty: the defaults."),
+]
+SECRETS = [
+    cfg.StrOpt("keyring_file", default="/var/lib/coffer/keyring.json", help="Keys that seal secrets and payloads; the first one seals, all open."),
+]
+CLOUD = [
+    cfg.StrOpt("driver", default="local", choices=["local"], help="Where servers, volumes and ports come from."),
+    cfg.StrOpt("local_directory", default="/var/lib/coffer/cloud", help="Where the local cloud keeps its servers and volumes."),
+    cfg.StrOpt("local_agent_module", default="guest_agent", help="Python module a local server runs as its guest agent."),
+    cfg.PortOpt("local_ssh_port", default=2222, help="Port of the sshd of local servers, each on an address of its own."),
+]
+GUEST = [
+    cfg.FloatOpt("call_deadline", default=10.0, min=0.1, help="Seconds for one call to a guest."),
+    cfg.FloatOpt("no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."),
+    cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
+]
+QUOTA = [
+    cfg.IntOpt("instances", default=10, min=-1, help="Instances of a project; -1: no limit."),
+    cfg.IntOpt("volumes", default=40, min=-1, help="GiB of volumes of a project; -1: no limit."),
+    cfg.IntOpt("ram", default=-1, min=-1, help="MiB of RAM of a project's instances; -1: no limit."),
+    cfg.IntOpt("max_volume_size", default=10, min=1, help="GiB that one volume may have."),
+]
+
+GROUPS: dict[str, Sequence[cfg.Opt]] = {
+    "DEFAULT": DEFAULT,
+    "database": DATABASE,
+    "temporal": TEMPORAL,
+    "api": API,
+    "auth": AUTH,
+    "secrets": SECRETS,
+    "cloud": CLOUD,
+    "guest": GUEST,
+    "quota": QUOTA,
+}
+
+
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    """For oslo-config-generator (etc/coffer.conf)."""
+    return list(GROUPS.items())
+
+
+def load(path: str | Path | None = None) -> cfg.ConfigOpts:
+    """The configuration in `path`, or the defaults.  Raises cfg.ConfigFilesNotFoundError or ValueError with the option's name."""
+    conf = cfg.ConfigOpts()
+    for group, options in GROUPS.items():
+        conf.register_opts(options, None if group == "DEFAULT" else group)
+    conf([], project="coffer", default_config_files=[str(path)] if path else [], default_config_dirs=[])
+    return conf
