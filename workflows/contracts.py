@@ -74,6 +74,16 @@ class Want:
 
 
 @dataclass(frozen=True)
+class ServerFacts:
+    """Where the instance's server is; `key` finds it in the cloud."""
+
+    op: Operation
+    key: str
+    address: str
+    ssh_port: int = 22
+
+
+@dataclass(frozen=True)
 class GuestJob:
     """A named job to be run on the instance's guest to its end."""
 

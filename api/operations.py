@@ -1,0 +1,279 @@
+"""Operations as the API sees them: record in the request's transaction, start after commit, repair by the dispatcher.
+
+Background.  A request must be answered even when Temporal is away, and an accepted one must run exactly once.
+
+How it works.  `record` writes the operation's row in the transaction that also takes the lock and the quota.  `start` begins the workflow after
+commit, without waiting for it.  `dispatch`, run by every worker, starts what is still PENDING.  Two starts are harmless: the workflow id is the
+resource's lock, and the first step claims the row.
+
+What if we crash here.  Before commit: nothing happened.  After commit: the row is PENDING and the dispatcher starts it.  After the start, before the
+row says so: the dispatcher meets the running workflow, sees its own operation id in the memo, and notes it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from temporalio.api.workflowservice.v1 import ResetActivityRequest
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.temporal_bridge import TemporalBridge
+from models import Database, Instance, OperationRow, OperationState
+from models.base import new_id, rows_changed, utcnow
+from workflows.contracts import QUEUE, GuestQuestion, Operation
+from workflows.kinds import KINDS
+
+log = structlog.get_logger(__name__)
+
+SEARCH_ATTRIBUTES = ("CofferResource", "CofferProject", "CofferOperation", "CofferDatastore", "CofferPhase", "CofferRequestId")
+
+
+class HasOperation(Protocol):
+    @property
+    def op(self) -> Operation: ...
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, for the audit."""
+
+    project_id: str
+    user_id: str
+    request_id: str
+
+
+class OperationFailed(Exception):
+    """It ran and ended badly: `type` is one of the fixed error types, the message is for the tenant."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.type = error_type
+
+
+class StillRunning(Exception):
+    """No end within the time the caller wanted to wait; the operation goes on."""
+
+
+class GuestSilent(Exception):
+    """A read had no answer within its deadline (guest, worker or Temporal away)."""
+
+
+class NotAllowed(Exception):
+    """The operation is in no state for that; the message says why."""
+
+
+class Operations:
+    def __init__(self, database: Database, temporal: TemporalBridge, rpc_timeout: float = 2.0) -> None:
+        self._database, self._temporal = database, temporal
+        self._rpc_timeout = timedelta(seconds=rpc_timeout)
+
+    # -- recording and starting
+
+    @staticmethod
+    def record(s: Session, kind: str, job: HasOperation, caller: Caller, retry_of: str | None = None) -> OperationRow:
+        """Add the row to the caller's transaction; `job` is the workflow's input."""
+        row = OperationRow(
+            id=job.op.id,
+            kind=kind,
+            workflow_id=KINDS[kind].workflow_id.format(job.op.instance_id),
+            instance_id=job.op.instance_id,
+            project_id=job.op.project_id,
+            user_id=caller.user_id,
+            request_id=caller.request_id,
+            input=dataclasses.asdict(job),  # type: ignore[call-overload]
+            retry_of=retry_of,
+        )
+        s.add(row)
+        return row
+
+    def start(self, row: OperationRow) -> None:
+        """After commit: begin the workflow, without waiting for Temporal."""
+        self._temporal.submit(self._start(row)).add_done_callback(lambda f: _told(row.id, f.exception()))
+
+    def dispatch(self, older_than: float = 2.0) -> int:
+        """Start what is still PENDING and repeat cancels that have not been heard.  Safe to run anywhere, any number of times.
+
+        Gives how many operations it started.
+        """
+        then = utcnow() - timedelta(seconds=older_than)
+        pending = OperationRow.state == OperationState.PENDING, OperationRow.created_at < then
+        unheard = OperationRow.state.in_(OperationState.open()), OperationRow.cancel_requested_at < then
+        with self._database.read() as s:
+            to_start = list(s.scalars(select(OperationRow).where(*pending).order_by(OperationRow.created_at).limit(100)))
+            to_cancel = list(s.scalars(select(OperationRow).where(*unheard).limit(100)))
+        for row in to_cancel:
+            self._temporal.run(self._cancel(row), timeout=60)
+        return sum(self._temporal.run(self._start(row), timeout=60) for row in to_start)
+
+    async def _start(self, row: OperationRow) -> bool:
+        client = await self._temporal.client()
+        try:
+            await self._begin(client, row)
+        except WorkflowAlreadyStartedError:
+            if await self._holder(client, row.workflow_id) != row.id:
+                return False  # the run before is about to close; the dispatcher comes again
+        self._mark_started(row.id)
+        return True
+
+    async def _begin(self, client: Client, row: OperationRow) -> None:
+        await client.start_workflow(
+            row.kind,
+            row.input,
+            id=row.workflow_id,
+            task_queue=QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            static_summary=f"{row.kind} of instance {row.instance_id}",
+            memo={"operation_id": row.id},
+            search_attributes=_search_attributes(row),
+            rpc_timeout=self._rpc_timeout,
+        )
+
+    async def _holder(self, client: Client, workflow_id: str) -> str:
+        """The operation that the open (or just closed) run of this id belongs to."""
+        described = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=self._rpc_timeout)
+        return str(await described.memo_value("operation_id", ""))
+
+    def _mark_started(self, operation_id: str) -> None:
+        with self._database.write() as s:
+            mine = update(OperationRow).where(OperationRow.id == operation_id, OperationRow.state == OperationState.PENDING)
+            s.execute(mine.values(state=OperationState.STARTED))
+
+    # -- waiting
+
+    def start_and_wait(self, row: OperationRow, deadline: float) -> None:
+        """Begin and await the end.  Raises OperationFailed, or StillRunning after `deadline` seconds or with Temporal away."""
+        try:
+            self._temporal.run(self._started_result(row), timeout=deadline)
+        except (TimeoutError, RPCError) as e:
+            raise StillRunning(row.id) from e
+        except WorkflowFailureError as e:
+            raise _failed(e) from e
+
+    async def _started_result(self, row: OperationRow) -> None:
+        while not await self._start(row):
+            # The lock is ours in SQL, so the run that still holds the id is closing: its end is the event to wait for.
+            await self.await_closed(row.workflow_id)
+        client = await self._temporal.client()
+        await client.get_workflow_handle(row.workflow_id).result()
+
+    async def await_closed(self, workflow_id: str) -> None:
+        client = await self._temporal.client()
+        try:
+            await client.get_workflow_handle(workflow_id).result()
+        except WorkflowFailureError:
+            log.debug("run closed with a failure", workflow_id=workflow_id)
+
+    def ask(self, question: GuestQuestion) -> dict[str, Any]:
+        """One read from a guest, through a worker.  Raises OperationFailed (the guest said no) or GuestSilent."""
+        try:
+            return self._temporal.run(self._ask(question), timeout=question.deadline + 1)
+        except (TimeoutError, RPCError) as e:
+            raise GuestSilent(question.instance_id) from e
+        except WorkflowFailureError as e:
+            failed = _failed(e)
+            if failed.type in ("Timeout", "GuestUnreachable"):
+                raise GuestSilent(question.instance_id) from e
+            raise failed from e
+
+    async def _ask(self, question: GuestQuestion) -> dict[str, Any]:
+        client = await self._temporal.client()
+        result: dict[str, Any] = await client.execute_workflow(
+            "GuestRead",
+            question,
+            id=f"guest-read:{new_id()}",
+            task_queue=QUEUE,
+            execution_timeout=timedelta(seconds=question.deadline),
+            static_summary=f"{question.method} of instance {question.instance_id}",
+            result_type=dict[str, Any],
+        )
+        return result
+
+    # -- acting on an operation
+
+    def cancel(self, operation_id: str) -> None:
+        """Ask for it to be taken back.  Raises NotAllowed."""
+        with self._database.write() as s:
+            row = s.get_one(OperationRow, operation_id)
+            if row.state not in OperationState.open():
+                raise NotAllowed(f"Operation {row.id} has ended: {row.state}.")
+            if not KINDS[row.kind].cancellable:
+                raise NotAllowed(f"{row.kind} can't be cancelled once accepted; it ends by itself.")
+            row.cancel_requested_at = row.cancel_requested_at or utcnow()
+        self._temporal.submit(self._cancel(row)).add_done_callback(lambda f: _told(row.id, f.exception()))
+
+    async def _cancel(self, row: OperationRow) -> None:
+        """Start it first where it has not begun: the run itself then unwinds, in one place."""
+        if await self._start(row):
+            client = await self._temporal.client()
+            await client.get_workflow_handle(row.workflow_id).cancel(rpc_timeout=self._rpc_timeout)
+
+    def retry_now(self, row: OperationRow) -> int:
+        """Wake the steps that wait for their next attempt.  Gives how many.  Raises NotAllowed when there is none, GuestSilent with Temporal away."""
+        try:
+            woken = self._temporal.run(self._retry_now(row), timeout=5)
+        except (TimeoutError, RPCError) as e:
+            raise GuestSilent(row.id) from e
+        if not woken:
+            raise NotAllowed(f"No step of operation {row.id} waits for another attempt.")
+        return woken
+
+    async def _retry_now(self, row: OperationRow) -> int:
+        client = await self._temporal.client()
+        described = await client.get_workflow_handle(row.workflow_id).describe()
+        if described.status != WorkflowExecutionStatus.RUNNING:
+            return 0
+        waiting = [a.activity_id for a in described.raw_description.pending_activities if a.attempt > 1]
+        for activity_id in waiting:
+            request = ResetActivityRequest(namespace=client.namespace, identity="coffer-api", id=activity_id)
+            request.execution.workflow_id, request.execution.run_id = row.workflow_id, described.run_id or ""
+            await client.workflow_service.reset_activity(request)
+        return len(waiting)
+
+
+def open_operation(s: Session, instance: Instance) -> OperationRow | None:
+    """What runs on the instance now; a deletion outranks the rest."""
+    holder = instance.delete_operation_id or instance.operation_id
+    return s.get(OperationRow, holder) if holder else None
+
+
+def release_unstarted(s: Session, row: OperationRow) -> bool:
+    """Close an operation whose workflow never claimed it.  Gives whether it was so."""
+    waiting = OperationRow.state.in_((OperationState.PENDING, OperationState.STARTED))
+    mine = update(OperationRow).where(OperationRow.id == row.id, waiting)
+    return bool(rows_changed(s, mine.values(state=OperationState.CANCELLED, finished_at=utcnow())))
+
+
+def _search_attributes(row: OperationRow) -> TypedSearchAttributes:
+    values: Mapping[str, str] = {
+        "CofferResource": row.instance_id,
+        "CofferProject": row.project_id,
+        "CofferOperation": row.id,
+        "CofferPhase": "running",
+        "CofferRequestId": row.request_id,
+    }
+    return TypedSearchAttributes([SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values.items()])
+
+
+def _failed(e: WorkflowFailureError) -> OperationFailed:
+    cause: BaseException | None = e.cause
+    if isinstance(cause, ActivityError):
+        cause = cause.cause or cause
+    if isinstance(cause, CancelledError):
+        return OperationFailed("Cancelled", "The operation was cancelled.")
+    if isinstance(cause, ApplicationError):
+        return OperationFailed(cause.type or "ApplicationError", cause.message)
+    return OperationFailed("Timeout", str(cause))
+
+
+def _told(operation_id: str, problem: BaseException | None) -> None:
+    if problem is not None:
+        known = isinstance(problem, RPCError) and problem.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+        log.warning("left to the dispatcher", operation_id=operation_id, reason=type(problem).__name__, temporal_away=known)

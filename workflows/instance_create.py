@@ -1,0 +1,43 @@
+"""Create one database instance: keys, port, volume, server, engine."""
+
+from temporalio import workflow
+
+from workflows.contracts import CreateInstance, GuestJob, ServerFacts, Want
+from workflows.options import GUEST_JOB, RECORD
+from workflows.saga import saga
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cinder import CinderActivities as Cinder
+    from activities.guest import GuestActivities as Guest
+    from activities.neutron import NeutronActivities as Neutron
+    from activities.nova import NovaActivities as Nova
+    from activities.records import RecordActivities as Records
+
+
+@workflow.defn(name="InstanceCreate")
+class InstanceCreate:
+    """All or nothing: on failure or cancel every resource made so far is removed and the instance is ERROR with the reason."""
+
+    @workflow.run
+    async def run(self, job: CreateInstance) -> None:
+        op = job.op
+        port = Want(op, f"coffer-{op.id}-port")
+        volume = Want(op, f"coffer-{op.id}-volume", size_gb=job.volume_gb, volume_type=job.volume_type)
+        server = Want(
+            op,
+            f"coffer-{op.id}-server",
+            name=job.name,
+            flavor_id=job.flavor_id,
+            datastore_version_id=job.datastore_version_id,
+            port_key=port.key,
+            volume_key=volume.key,
+        )
+        prepare = GuestJob(op, f"{op.id}-prepare", "prepare", spec_ref=job.prepare_ref)
+
+        async with saga(op) as s:
+            await s.step(Guest.create_keys, op, undo=Guest.delete_keys, options=RECORD)
+            await s.step(Neutron.create_port, port, undo=Neutron.delete_port)
+            await s.step(Cinder.create_volume, volume, undo=Cinder.delete_volume, summary=f"{job.volume_gb} GiB")
+            made = await s.step(Nova.create_server, server, undo=Nova.delete_server, summary=job.flavor_id)
+            await s.step(Records.set_server, ServerFacts(op, made.key, made.address, made.ssh_port), options=RECORD)
+            await s.step(Guest.run_job, prepare, options=GUEST_JOB, summary="prepare the engine")

@@ -1,0 +1,21 @@
+"""What the rest of Coffer must know about each kind of operation, without importing its workflow."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`workflow_id`: the lock of the resource, `{}` is the instance's id.  `status`: what the instance's status is meanwhile
+    ("" = unchanged).  `cancellable`: whether a run that has begun can be taken back."""
+
+    workflow_id: str
+    status: str
+    cancellable: bool
+
+
+KINDS: dict[str, Kind] = {
+    "InstanceCreate": Kind("instance:{}", "BUILD", cancellable=True),
+    "InstanceRestart": Kind("instance:{}", "REBOOT", cancellable=False),
+    "InstanceDelete": Kind("instance-delete:{}", "SHUTDOWN", cancellable=False),
+    "GuestWrite": Kind("instance:{}", "", cancellable=False),
+}

@@ -1,0 +1,56 @@
+"""Timeouts and retries by class of step, in one place.
+
+The scale shrinks timeouts where a dead worker must be noticed in a second (tests); replay does not compare them.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+SCALE = float(os.environ.get("COFFER_TIMEOUT_SCALE", "1"))
+
+
+def _seconds(s: float) -> timedelta:
+    return timedelta(seconds=s * SCALE)
+
+
+_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=_seconds(30))
+
+RECORD: dict[str, Any] = {"start_to_close_timeout": _seconds(15), "retry_policy": _RETRY}
+"""A short SQL transaction: retried until it succeeds."""
+
+CLOUD: dict[str, Any] = {
+    "start_to_close_timeout": _seconds(1800),
+    "heartbeat_timeout": _seconds(20),
+    "schedule_to_close_timeout": timedelta(hours=1),
+    "retry_policy": _RETRY,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""Create something in the cloud and see it ready: heartbeats while it waits."""
+
+GUEST_JOB: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=24),
+    "heartbeat_timeout": _seconds(20),
+    "retry_policy": _RETRY,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""A named job on the guest: bounded by lack of progress inside the activity, not by duration."""
+
+FORWARD: dict[str, Any] = {
+    "start_to_close_timeout": _seconds(1800),
+    "heartbeat_timeout": _seconds(20),
+    "retry_policy": _RETRY,
+}
+"""A step that must come to its end however long it takes: undo, removal."""
+
+
+def guest_call(deadline: float) -> dict[str, Any]:
+    """A read from the guest within `deadline` seconds, all attempts together."""
+    return {
+        "start_to_close_timeout": timedelta(seconds=deadline),
+        "schedule_to_close_timeout": timedelta(seconds=deadline),
+        "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=300), maximum_interval=timedelta(seconds=2)),
+    }
