@@ -63,10 +63,11 @@ def run_job(
     pause: Callable[[float], None] = time.sleep,
     call_deadline: float = 10.0,
     no_progress_deadline: float = 300.0,
+    beat: float = HEARTBEAT_SECONDS,
 ) -> Result:
     """Starts the job unless it was started, waits for its end and gives its result.
 
-    `on_progress` is called at each change, and without one at least every HEARTBEAT_SECONDS + call_deadline; what it raises
+    `on_progress` is called at each change, and without one at least every `beat` + call_deadline; what it raises
     ends the wait (the job goes on).  Raises JobFailed when the job failed, GuestError when the guest refuses it, HostKeyMismatch,
     and NoProgress when no revision above the highest seen arrives for `no_progress_deadline` seconds.
     """
@@ -78,7 +79,7 @@ def run_job(
         on_progress(status)
         try:
             with connect() as client:
-                status = _look(client, start, status, call_deadline)
+                status = _look(client, start, status, call_deadline, beat)
             trouble = f"the job stays at revision {status.revision}"
             if status.state == "not_started":
                 pause(RETRY_SECONDS)
@@ -99,12 +100,12 @@ def run_job(
             raise NoProgress(f"{kind} {job_id}: nothing new for {no_progress_deadline:g} s; {trouble}")
 
 
-def _look(client: GuestClient, start: dict[str, Any], last: JobStatus, call_deadline: float) -> JobStatus:
+def _look(client: GuestClient, start: dict[str, Any], last: JobStatus, call_deadline: float, beat: float) -> JobStatus:
     """Starts the job as long as the guest does not know it, else waits for a revision after the last one."""
     if last.state == "not_started":
         return JobStatus.parse(client.call("job.start", start, call_deadline))
-    params = {"job_id": start["job_id"], "wait": HEARTBEAT_SECONDS, "after": last.revision}
-    return JobStatus.parse(client.call("job.status", params, HEARTBEAT_SECONDS + call_deadline))
+    params = {"job_id": start["job_id"], "wait": beat, "after": last.revision}
+    return JobStatus.parse(client.call("job.status", params, beat + call_deadline))
 
 
 def _outcome(status: JobStatus) -> Result:
