@@ -10,14 +10,24 @@ DEFAULT = [
     cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="Least severity that is logged."),
 ]
 DATABASE = [
-    cfg.StrOpt("connection", default="sqlite:////var/lib/coffer/coffer.db", secret=True, help="SQLAlchemy URL of the control plane's database."),
+    cfg.StrOpt(
+        "connection",
+        default="sqlite:////var/lib/coffer/coffer.db",
+        secret=True,
+        help="SQLAlchemy URL of the control plane's database.",
+    ),
 ]
 TEMPORAL = [
     cfg.StrOpt("address", default="127.0.0.1:7233", help="host:port of the Temporal frontend."),
     cfg.StrOpt("namespace", default="default", help="Temporal namespace of this deployment."),
+    cfg.StrOpt("task_queue", default="coffer", help="Task queue that the API starts workflows on and workers poll."),
     cfg.StrOpt("ui_url", default="http://127.0.0.1:8233", help="Base URL of the Temporal Web UI, for links."),
-    cfg.FloatOpt("rpc_timeout", default=2.0, min=0.1, help="Seconds the API waits for Temporal before it leaves a start to the dispatcher."),
-    cfg.IntOpt("max_cached_workflows", default=200, min=0, help="Workflow runs a worker keeps in memory; 0 replays at every step."),
+    cfg.FloatOpt(
+        "rpc_timeout", default=2.0, min=0.1, help="Seconds the API waits for Temporal before it leaves a start to the dispatcher."
+    ),
+    cfg.IntOpt(
+        "max_cached_workflows", default=200, min=0, help="Workflow runs a worker keeps in memory; 0 replays at every step."
+    ),
     cfg.IntOpt("activity_threads", default=32, min=2, help="Activities a worker runs at a time."),
 ]
 API = [
@@ -40,7 +50,11 @@ AUTH = [
     cfg.StrOpt("policy_file", default="", help="oslo.policy overrides (YAML); empty: the defaults."),
 ]
 SECRETS = [
-    cfg.StrOpt("keyring_file", default="/var/lib/coffer/keyring.json", help="Keys that seal secrets and payloads; the first one seals, all open."),
+    cfg.StrOpt(
+        "keyring_file",
+        default="/var/lib/coffer/keyring.json",
+        help="Keys that seal secrets and payloads; the first one seals, all open.",
+    ),
 ]
 CLOUD = [
     cfg.StrOpt("driver", default="local", choices=["local"], help="Where servers, volumes and ports come from."),
@@ -50,7 +64,9 @@ CLOUD = [
 ]
 GUEST = [
     cfg.FloatOpt("call_deadline", default=10.0, min=0.1, help="Seconds for one call to a guest."),
-    cfg.FloatOpt("no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."),
+    cfg.FloatOpt(
+        "no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."
+    ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
 ]
 QUOTA = [

@@ -28,7 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.temporal_bridge import TemporalBridge
 from models import Database, Instance, OperationRow, OperationState
 from models.base import new_id, rows_changed, utcnow
-from workflows.contracts import QUEUE, GuestQuestion, Operation
+from workflows.contracts import GuestQuestion, Operation
 from workflows.kinds import KINDS
 
 log = structlog.get_logger(__name__)
@@ -128,7 +128,7 @@ class Operations:
             row.kind,
             row.input,
             id=row.workflow_id,
-            task_queue=QUEUE,
+            task_queue=self._temporal.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             static_summary=f"{row.kind} of instance {row.instance_id}",
             memo={"operation_id": row.id},
@@ -189,7 +189,7 @@ class Operations:
             "GuestRead",
             question,
             id=f"guest-read:{new_id()}",
-            task_queue=QUEUE,
+            task_queue=self._temporal.task_queue,
             execution_timeout=timedelta(seconds=question.deadline),
             static_summary=f"{question.method} of instance {question.instance_id}",
             result_type=dict[str, Any],
@@ -259,7 +259,9 @@ def _search_attributes(row: OperationRow) -> TypedSearchAttributes:
         "CofferPhase": "running",
         "CofferRequestId": row.request_id,
     }
-    return TypedSearchAttributes([SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values.items()])
+    return TypedSearchAttributes(
+        [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values.items()]
+    )
 
 
 def _failed(e: WorkflowFailureError) -> OperationFailed:

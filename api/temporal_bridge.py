@@ -15,10 +15,11 @@ R = TypeVar("R")
 
 
 class TemporalBridge:
-    def __init__(self, address: str, namespace: str, converter: DataConverter) -> None:
-        self.address, self.namespace = address, namespace
+    def __init__(self, address: str, namespace: str, converter: DataConverter, task_queue: str = "coffer") -> None:
+        self.address, self.namespace, self.task_queue = address, namespace, task_queue
         self._converter = converter
         self._lock = threading.Lock()
+        self._client: Client | None = None
         self._pid = -1
 
     def run(self, coro: Coroutine[Any, Any, R], timeout: float) -> R:
@@ -51,6 +52,6 @@ class TemporalBridge:
 
     def _open(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._client: Client | None = None
+        self._client = None
         threading.Thread(target=self._loop.run_forever, name="temporal", daemon=True).start()
         self._pid = os.getpid()

@@ -6,7 +6,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, DateTime, Delete, Dialect, Engine, Insert, MetaData, TypeDecorator, Update, create_engine, event
+from sqlalchemy import (
+    CursorResult,
+    DateTime,
+    Delete,
+    Dialect,
+    Engine,
+    Insert,
+    MetaData,
+    TypeDecorator,
+    Update,
+    create_engine,
+    event,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -84,7 +96,9 @@ class Database:
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_recycle=1800, pool_size=10, max_overflow=20)
+        return create_engine(
+            url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_recycle=1800, pool_size=10, max_overflow=20
+        )
     engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
 
     # The driver's own transaction handling begins late and in deferred mode; two writers would then fail instead of waiting.

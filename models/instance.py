@@ -30,7 +30,9 @@ class Instance(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
     project_id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(255))
-    state: Mapped[InstanceState] = mapped_column(Enum(InstanceState, native_enum=False, length=16), default=InstanceState.BUILDING)
+    state: Mapped[InstanceState] = mapped_column(
+        Enum(InstanceState, native_enum=False, length=16), default=InstanceState.BUILDING
+    )
     flavor_id: Mapped[str] = mapped_column(String(64))
     volume_size: Mapped[int]
     volume_type: Mapped[str | None] = mapped_column(String(255))

@@ -40,7 +40,9 @@ class OperationRow(Base):
     project_id: Mapped[str] = mapped_column(String(64))
     user_id: Mapped[str] = mapped_column(String(64), default="")
     request_id: Mapped[str] = mapped_column(String(64), default="")
-    state: Mapped[OperationState] = mapped_column(Enum(OperationState, native_enum=False, length=16), default=OperationState.PENDING)
+    state: Mapped[OperationState] = mapped_column(
+        Enum(OperationState, native_enum=False, length=16), default=OperationState.PENDING
+    )
     input: Mapped[dict[str, Any]] = mapped_column(JSON)
     retry_of: Mapped[str | None] = mapped_column(String(36))
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -38,8 +38,8 @@ class QuotaUsage(Base):
 
 
 def limits_of(s: Session, project_id: str, defaults: Mapping[str, int]) -> dict[str, int]:
-    own = s.execute(select(QuotaLimit.resource, QuotaLimit.hard_limit).where(QuotaLimit.project_id == project_id))
-    return {**defaults, **{resource: limit for resource, limit in own}}
+    own = s.scalars(select(QuotaLimit).where(QuotaLimit.project_id == project_id))
+    return {**defaults, **{row.resource: row.hard_limit for row in own}}
 
 
 def reserve(s: Session, project_id: str, wanted: Mapping[str, int], limits: Mapping[str, int]) -> None:

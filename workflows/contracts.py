@@ -3,9 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-QUEUE = "coffer"
-
-
 @dataclass(frozen=True)
 class Operation:
     """What every step needs to know about the request that started it."""

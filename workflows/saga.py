@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
 
 A = TypeVar("A")
 R = TypeVar("R")
+Undo = Callable[[Any, A], None] | None
 
 PHASE = SearchAttributeKey.for_keyword("CofferPhase")
 
@@ -43,15 +44,31 @@ class Saga:
         self._undos: list[_Undo] = []
         self._forward_only = False
 
+    @overload
     async def step(
         self,
-        do: Callable[[Any, A], R],
+        do: Callable[[Any, A], Awaitable[R]],
         arg: A,
         *,
-        undo: Callable[[Any, A], None] | None = None,
+        undo: Undo[A] = ...,
+        options: dict[str, Any] = ...,
+        summary: str = ...,
+    ) -> R: ...
+
+    @overload
+    async def step(
+        self, do: Callable[[Any, A], R], arg: A, *, undo: Undo[A] = ..., options: dict[str, Any] = ..., summary: str = ...
+    ) -> R: ...
+
+    async def step(
+        self,
+        do: Callable[[Any, A], Any],
+        arg: A,
+        *,
+        undo: Undo[A] = None,
         options: dict[str, Any] = CLOUD,
         summary: str = "",
-    ) -> R:
+    ) -> Any:
         """Run `do(arg)`.  `undo(arg)` is registered first, with the same argument, so it also covers a half-done step."""
         self._steps += 1
         step_id = str(self._steps)
@@ -62,7 +79,7 @@ class Saga:
         run = workflow.execute_activity_method(do, arg, activity_id=step_id, summary=summary or None, **options)
         if self._forward_only:
             return await to_its_end(run)
-        result: R = await run
+        result = await run
         # An activity that ends well swallows the cancel that came while it was awaited.
         self.stop_if_cancelled()
         return result
@@ -132,7 +149,7 @@ async def to_its_end(run: Awaitable[R]) -> R:
 
 def _name(do: Callable[..., Any]) -> str:
     """The activity's wire name, which is what operators see everywhere else."""
-    return str(getattr(do, "__temporal_activity_definition").name)  # noqa: B009  (a name the SDK keeps to itself has no typed accessor)
+    return str(getattr(do, "__temporal_activity_definition").name)
 
 
 def _outcome(op: Operation, e: BaseException, step: str, cancelled: bool) -> Outcome:

@@ -1,0 +1,44 @@
+"""Data volumes."""
+
+from temporalio import activity
+
+from activities.errors import VOLUME_FAILED, cloud_errors, final
+from activities.waiting import until
+from clouds.ports import Volume, Volumes, VolumeStatus, WantVolume
+from workflows.contracts import Operation, Want
+
+
+class CinderActivities:
+    def __init__(self, volumes: Volumes) -> None:
+        self._volumes = volumes
+
+    @activity.defn(name="cinder.create_volume", no_thread_cancel_exception=True)
+    def create_volume(self, want: Want) -> str:
+        """Find or create, then see it usable; gives its id."""
+        with cloud_errors():
+            wanted = WantVolume(want.key, want.op.instance_id, want.size_gb, want.volume_type or None)
+            volume = self._volumes.create_volume(wanted)
+            if volume.status is VolumeStatus.CREATING:
+                volume = until(lambda: self._settled(want.key))
+        if volume.status is VolumeStatus.ERROR:
+            raise final(VOLUME_FAILED, f"The volume of {want.size_gb} GiB could not be made.")
+        return volume.id
+
+    @activity.defn(name="cinder.delete_volume", no_thread_cancel_exception=True)
+    def delete_volume(self, want: Want) -> None:
+        with cloud_errors():
+            self._remove(want.key)
+
+    @activity.defn(name="cinder.delete_volumes_of", no_thread_cancel_exception=True)
+    def delete_volumes_of(self, op: Operation) -> None:
+        with cloud_errors():
+            for volume in self._volumes.volumes_of(op.instance_id):
+                self._remove(volume.key)
+
+    def _remove(self, key: str) -> None:
+        self._volumes.delete_volume(key)
+        until(lambda: True if self._volumes.show_volume(key) is None else None)
+
+    def _settled(self, key: str) -> Volume | None:
+        volume = self._volumes.show_volume(key)
+        return volume if volume and volume.status is not VolumeStatus.CREATING else None

@@ -1,0 +1,54 @@
+"""Error types that cross the workflow boundary.  Names are wire format: never changed, never reused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from temporalio.exceptions import ApplicationError
+
+from clouds.ports import CloudError
+from guests.errors import GuestError, GuestUnreachable, HostKeyMismatch, JobFailed, NoProgress
+
+QUOTA = "QuotaExceeded"
+REJECTED = "CloudRejected"
+SERVER_FAILED = "ServerFailed"
+VOLUME_FAILED = "VolumeFailed"
+HOST_KEY_MISMATCH = "HostKeyMismatch"
+GUEST_UNREACHABLE = "GuestUnreachable"
+NO_PROGRESS = "NoProgress"
+NOT_CLAIMED = "NotClaimed"
+SHUTTING_DOWN = "WorkerShuttingDown"
+
+FINAL_STATUSES = {400: REJECTED, 403: QUOTA, 413: QUOTA}
+TRANSIENT_GUEST_ERRORS = {"EngineUnavailable", "Internal"}
+
+
+def final(error_type: str, message: str) -> ApplicationError:
+    return ApplicationError(message, type=error_type, non_retryable=True)
+
+
+@contextmanager
+def cloud_errors() -> Iterator[None]:
+    """What we asked wrongly is final; the rest is retried by Temporal."""
+    try:
+        yield
+    except CloudError as e:
+        if e.status in FINAL_STATUSES:
+            raise final(FINAL_STATUSES[e.status], str(e)) from e
+        raise ApplicationError(str(e), type="CloudUnavailable") from e
+
+
+@contextmanager
+def guest_errors() -> Iterator[None]:
+    """A guest's own word keeps its type (docs/developer/guest-protocol.md); silence is retried."""
+    try:
+        yield
+    except (GuestError, JobFailed) as e:
+        raise ApplicationError(
+            str(e), type=e.type, non_retryable=e.type not in TRANSIENT_GUEST_ERRORS or isinstance(e, JobFailed)
+        ) from e
+    except HostKeyMismatch as e:
+        raise final(HOST_KEY_MISMATCH, str(e)) from e
+    except NoProgress as e:
+        raise final(NO_PROGRESS, str(e)) from e
+    except GuestUnreachable as e:
+        raise ApplicationError(str(e), type=GUEST_UNREACHABLE) from e

@@ -1,0 +1,143 @@
+"""The guest: its keys, its named jobs, its answers."""
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from temporalio import activity
+
+from activities.errors import GUEST_UNREACHABLE, final, guest_errors
+from activities.waiting import still_wanted
+from clouds.ports import GuestBoot
+from guests.client import GuestClient
+from guests.jobs import JobStatus, run_job
+from guests.keys import new_key_pair
+from guests.pool import GuestPool
+from guests.transport import Endpoint
+from models import Database, DatastoreVersion, Instance
+from security.vault import Vault
+from workflows.contracts import GuestJob, GuestQuestion, Operation
+from workflows.options import SCALE
+
+CHANNEL_KEY = "channel-key"
+HOST_KEY = "host-key"
+
+
+class GuestActivities:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        pool: GuestPool,
+        *,
+        call_deadline: float = 10.0,
+        no_progress_deadline: float = 900.0,
+        on_progress: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self._database, self._vault, self._pool = database, vault, pool
+        self._call_deadline, self._no_progress_deadline = call_deadline, no_progress_deadline
+        self._tell = on_progress
+
+    @activity.defn(name="guest.create_keys", no_thread_cancel_exception=True)
+    def create_keys(self, op: Operation) -> None:
+        """The pair that opens this guest's channel and the host key it will show: made once, kept sealed."""
+        channel, host = new_key_pair(), new_key_pair()
+        with self._database.write() as s:
+            instance = s.get_one(Instance, op.instance_id)
+            if instance.channel_key_ref is not None:
+                return
+            instance.channel_key_ref = self._vault.put(s, op.instance_id, CHANNEL_KEY, _pair(channel.private, channel.public))
+            instance.channel_host_key = host.public
+            self._vault.put(s, op.instance_id, HOST_KEY, host.private, ref=_host_key_ref(op.instance_id))
+
+    @activity.defn(name="guest.delete_keys", no_thread_cancel_exception=True)
+    def delete_keys(self, op: Operation) -> None:
+        with self._database.write() as s:
+            instance = s.get_one(Instance, op.instance_id)
+            instance.channel_key_ref = instance.channel_host_key = None
+            Vault.forget(s, op.instance_id, CHANNEL_KEY)
+            Vault.forget(s, op.instance_id, HOST_KEY)
+
+    @activity.defn(name="guest.run_job", no_thread_cancel_exception=True)
+    def run_job(self, job: GuestJob) -> None:
+        """See a named job through, whichever of worker, agent and connection dies meanwhile."""
+
+        def heard(status: JobStatus) -> None:
+            words = (
+                f"{status.progress.step}, {status.progress.done} of {status.progress.total}" if status.progress else status.state
+            )
+            self._tell(words)
+            still_wanted(words)
+
+        with self._database.read() as s:
+            spec = json.loads(self._vault.get(s, job.spec_ref)) if job.spec_ref else {}
+        with guest_errors():
+            run_job(
+                self._connect(job.op.instance_id),
+                job.job_id,
+                job.op.generation,
+                job.kind,
+                spec,
+                on_progress=heard,
+                pause=_Patience(),
+                call_deadline=self._call_deadline,
+                no_progress_deadline=self._no_progress_deadline,
+                beat=min(4.0, 6 * SCALE),
+            )
+
+    @activity.defn(name="guest.ask", no_thread_cancel_exception=True)
+    def ask(self, question: GuestQuestion) -> dict[str, Any]:
+        """One call that changes nothing."""
+        with guest_errors(), self._connect(question.instance_id)() as client:
+            return client.call(question.method, question.params, min(question.deadline, self._call_deadline))
+
+    def boot(self, instance_id: str, version: DatastoreVersion, ram_mb: int) -> GuestBoot:
+        """What the new server must know; only ever handed to the cloud driver."""
+        with self._database.read() as s:
+            instance = s.get_one(Instance, instance_id)
+            channel = json.loads(self._vault.get(s, str(instance.channel_key_ref)))
+            host_key = self._vault.get(s, _host_key_ref(instance_id))
+        return GuestBoot(
+            instance_id, version.manager, version.version, ram_mb, authorized_key=channel["public"], host_key=host_key
+        )
+
+    def _connect(self, instance_id: str) -> Callable[[], AbstractContextManager[GuestClient]]:
+        with self._database.read() as s:
+            instance = s.get_one(Instance, instance_id)
+            if not (
+                instance.management_address
+                and instance.management_port
+                and instance.channel_key_ref
+                and instance.channel_host_key
+            ):
+                raise final(GUEST_UNREACHABLE, "The instance has no server.")
+            private = json.loads(self._vault.get(s, instance.channel_key_ref))["private"]
+        endpoint = Endpoint(
+            instance_id, instance.management_address, instance.management_port, private, instance.channel_host_key
+        )
+        return lambda: self._pool.connected(endpoint)
+
+
+class _Patience:
+    """Waits between tries: a guest that boots is asked often at first."""
+
+    def __init__(self, first: float = 0.03, most: float = 1.0) -> None:
+        self._next, self._most = first, most
+        self._never = threading.Event()
+
+    def __call__(self, _suggested: float) -> None:
+        still_wanted()
+        self._never.wait(self._next * random.uniform(0.8, 1.2))  # noqa: S311  (spreads callers, guards nothing)
+        self._next = min(self._next * 1.4, self._most)
+
+
+def _pair(private: str, public: str) -> str:
+    return json.dumps({"private": private, "public": public})
+
+
+def _host_key_ref(instance_id: str) -> str:
+    """One host key per instance, under a name that a repeated step finds again; a secret's id has room for 36 characters."""
+    return f"hk-{instance_id.replace('-', '')}"

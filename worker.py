@@ -1,0 +1,128 @@
+"""The worker process: runs workflows and activities, and starts what the API could not."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from oslo_config.cfg import ConfigOpts
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Interceptor, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+import config
+from activities.guest import GuestActivities
+from activities.registry import Collaborators, activities
+from activities.steps import StepLog
+from api.operations import Operations
+from api.temporal_bridge import TemporalBridge
+from clouds.local import local_cloud
+from clouds.ports import Cloud
+from guests.pool import GuestPool
+from models import Database
+from security import keyring
+from security.codec import data_converter
+from security.vault import Vault
+from workflows.registry import WORKFLOWS
+
+log = structlog.get_logger("worker")
+
+DISPATCH_EVERY = 2.0
+GRACE = timedelta(seconds=20)
+
+
+def cloud_of(conf: ConfigOpts) -> Cloud:
+    return local_cloud(
+        Path(conf.cloud.local_directory), agent_module=conf.cloud.local_agent_module, ssh_port=conf.cloud.local_ssh_port
+    )
+
+
+def build(conf: ConfigOpts, client: Client, cloud: Cloud, extra: Sequence[Interceptor] = ()) -> Worker:
+    """A worker on Coffer's queue.  `extra` interceptors run inside the step log."""
+    database = Database(conf.database.connection)
+    steps = StepLog(database)
+    guests = GuestActivities(
+        database,
+        Vault(keyring.load(Path(conf.secrets.keyring_file))),
+        GuestPool(max_connections=conf.guest.max_connections),
+        call_deadline=conf.guest.call_deadline,
+        no_progress_deadline=conf.guest.no_progress_deadline,
+        on_progress=steps.progress,
+    )
+    threads = conf.temporal.activity_threads
+    return Worker(
+        client,
+        task_queue=conf.temporal.task_queue,
+        workflows=WORKFLOWS,
+        activities=activities(Collaborators(database, cloud, guests, client)),
+        activity_executor=ThreadPoolExecutor(threads, thread_name_prefix="activity"),
+        max_concurrent_activities=threads,
+        max_cached_workflows=conf.temporal.max_cached_workflows,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        graceful_shutdown_timeout=GRACE,
+        interceptors=[steps, *extra],
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(
+                "activities", "workflows.contracts", "workflows.options"
+            )
+        ),
+    )
+
+
+async def dispatch_forever(conf: ConfigOpts, converter: Any) -> None:
+    """Repairs the gap between an API's commit and its start of the workflow."""
+    bridge = TemporalBridge(conf.temporal.address, conf.temporal.namespace, converter, conf.temporal.task_queue)
+    operations = Operations(Database(conf.database.connection), bridge, conf.temporal.rpc_timeout)
+    while True:
+        try:
+            if started := await asyncio.to_thread(operations.dispatch):
+                log.info("started what was pending", operations=started)
+        except (RPCError, SQLAlchemyError, TimeoutError) as e:
+            log.warning("dispatch comes again", reason=type(e).__name__)
+        await asyncio.sleep(DISPATCH_EVERY)
+
+
+async def connected(conf: ConfigOpts, converter: Any) -> Client:
+    """Temporal may come up after the worker."""
+    while True:
+        try:
+            return await Client.connect(conf.temporal.address, namespace=conf.temporal.namespace, data_converter=converter)
+        except RuntimeError as e:
+            log.warning("waiting for Temporal", address=conf.temporal.address, reason=str(e)[:200])
+            await asyncio.sleep(0.5)
+
+
+async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
+    """Until SIGTERM or SIGINT; activities then have some seconds to end or hand over."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    converter = data_converter(keyring.load(Path(conf.secrets.keyring_file)), conf.temporal.namespace)
+    client = await connected(conf, converter)
+    dispatcher = asyncio.create_task(dispatch_forever(conf, converter))
+    async with build(conf, client, cloud_of(conf), extra):
+        log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
+        await asyncio.wait([asyncio.create_task(stop.wait()), dispatcher], return_when=asyncio.FIRST_COMPLETED)
+    if dispatcher.done():
+        dispatcher.result()
+    dispatcher.cancel()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="worker", description="Coffer's worker: workflows, activities, dispatcher.")
+    parser.add_argument("--config", help="configuration file (etc/coffer.conf)")
+    conf = config.load(parser.parse_args().config)
+    asyncio.run(run(conf))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
