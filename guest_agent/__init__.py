@@ -1,0 +1,3 @@
+"""The agent that runs on every database server."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,1 @@
+"""A small init for database servers without systemd."""

@@ -1,0 +1,70 @@
+"""Client of init's control socket."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from guest_agent.errors import EngineFailed, EngineUnavailable, Internal
+
+MAX_ANSWER = 1 << 20
+
+
+class Services:
+    """Starts and stops units through init. One connection a call: calls are rare and may come from several threads."""
+
+    def __init__(self, init_socket: Path) -> None:
+        self._path = str(init_socket)
+
+    def define(self, name: str, unit: dict[str, Any]) -> None:
+        self._call("define", name=name, unit=unit)
+
+    def start(self, name: str) -> None:
+        """Returns when the unit is ready."""
+        self._call("start", name=name)
+
+    def stop(self, name: str) -> None:
+        """Returns when the unit's process is gone."""
+        self._call("stop", name=name)
+
+    def state(self, name: str) -> str:
+        return str(self._call("status", name=name)["state"])
+
+    def is_defined(self, name: str) -> bool:
+        try:
+            self.state(name)
+        except UnitNotFound:
+            return False
+        return True
+
+    def _call(self, method: str, **params: object) -> dict[str, Any]:
+        request = json.dumps({"id": 1, "method": method, "params": params}).encode() + b"\n"
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self._path)
+                connection.sendall(request)
+                with connection.makefile("rb") as answers:
+                    line = answers.readline(MAX_ANSWER)
+        except OSError as error:
+            raise EngineUnavailable(f"init does not answer: {error.strerror}.") from None
+        if not line.endswith(b"\n"):
+            raise EngineUnavailable("init has closed the connection.")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise _error(answer["error"])
+        result: dict[str, Any] = answer["result"]
+        return result
+
+
+class UnitNotFound(EngineFailed):
+    """The unit has not been defined yet."""
+
+
+def _error(error: dict[str, str]) -> Exception:
+    if error["type"] == "StartFailed":
+        return EngineFailed(error["message"])
+    if error["type"] == "UnitNotFound":
+        return UnitNotFound(error["message"])
+    if error["type"] == "ShuttingDown":
+        return EngineUnavailable(error["message"])
+    return Internal(f"init refused: {error['message']}")
