@@ -1,0 +1,128 @@
+"""One scenario per workflow of the registry: how it begins, its steps, and what the world looks like when it ended well or badly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from models import InstanceState, OperationRow, OperationState
+from tests.support.world import World
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`steps`: the activity ids of a run without faults, in order.  `undos`: those of a full unwinding.
+
+    `cancel`: what a cancel during a step leads to, "unwinds" or "goes forward".  `instance_id` is "" where the operation makes one.
+    """
+
+    kind: str
+    begin: Callable[[World, str], OperationRow]
+    steps: tuple[str, ...]
+    done: Callable[[World, OperationRow], None]
+    failed: Callable[[World, OperationRow], None]
+    undos: tuple[str, ...] = ()
+    cancel: str = "goes forward"
+    needs_instance: bool = True
+    jobs: tuple[str, ...] = field(default=())
+    """Steps that run a job in the guest."""
+
+    @property
+    def unwinding_step(self) -> str:
+        """The last step that can fail: everything before it must be taken back."""
+        return self.steps[-2]
+
+
+def _instance_is(world: World, row: OperationRow, state: InstanceState) -> None:
+    instance = world.instance(row.instance_id)
+    assert instance.state == state
+    assert instance.operation_id is None, "the lock is still held"
+
+
+def create_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+    instance = world.instance(row.instance_id)
+    assert instance.management_address
+    assert world.usage() == {"instances": 1, "volumes": 1, "ram": 512}
+    held = [thing for thing in world.left() if thing.startswith("server ")]
+    assert len(held) == 1, held
+
+
+def create_failed(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.ERROR)
+    instance = world.instance(row.instance_id)
+    assert instance.fault_message, "the tenant can't read why"
+    assert instance.server_key is None
+    assert world.left() == []
+    assert world.usage() == {"instances": 0, "volumes": 0, "ram": 0}
+
+
+def delete_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.DELETED)
+    assert world.left() == []
+    assert world.usage() == {"instances": 0, "volumes": 0, "ram": 0}
+
+
+def delete_failed(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.ERROR)
+    instance = world.instance(row.instance_id)
+    assert instance.fault_message
+    assert instance.delete_operation_id is None, "it can't be asked for again"
+
+
+def restart_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+
+
+def restart_failed(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.ERROR)
+    assert world.instance(row.instance_id).fault_message
+
+
+def write_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+
+
+def write_failed(world: World, row: OperationRow) -> None:
+    """A change that was refused leaves the instance as well as it was."""
+    _instance_is(world, row, InstanceState.READY)
+    assert world.operation(row.id).state == OperationState.FAILED
+
+
+SCENARIOS: dict[str, Scenario] = {
+    s.kind: s
+    for s in (
+        Scenario(
+            "InstanceCreate",
+            lambda world, _: world.create(),
+            steps=("claim", "1", "2", "3", "4", "5", "6", "finish"),
+            undos=("undo-4", "undo-3", "undo-2", "undo-1"),
+            done=create_done,
+            failed=create_failed,
+            cancel="unwinds",
+            needs_instance=False,
+            jobs=("6",),
+        ),
+        Scenario(
+            "InstanceDelete",
+            lambda world, instance_id: world.delete(instance_id),
+            steps=("claim", "1", "2", "3", "4", "finish"),
+            done=delete_done,
+            failed=delete_failed,
+        ),
+        Scenario(
+            "InstanceRestart",
+            lambda world, instance_id: world.restart(instance_id),
+            steps=("claim", "1", "finish"),
+            done=restart_done,
+            failed=restart_failed,
+            jobs=("1",),
+        ),
+        Scenario(
+            "GuestWrite",
+            lambda world, instance_id: world.write(instance_id),
+            steps=("claim", "1", "finish"),
+            done=write_done,
+            failed=write_failed,
+            jobs=("1",),
+        ),
+    )
+}
