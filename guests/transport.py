@@ -76,13 +76,24 @@ def open_channel(transport: paramiko.Transport, endpoint: Endpoint, deadline: De
     return channel
 
 
+class _PromptSocket(socket.socket):
+    """Acknowledges at once: sshd holds small packets back until the last one is acknowledged, which the kernel puts off by 40 ms."""
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        data = super().recv(bufsize, flags)
+        with contextlib.suppress(OSError):  # closed by another thread: the next read says so
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return data
+
+
 def _connect(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
     if deadline.passed():
         raise GuestUnreachable(f"{endpoint}: no time left to connect")
     try:
-        connection = socket.create_connection((endpoint.address, endpoint.port), timeout=deadline.remaining())
+        plain = socket.create_connection((endpoint.address, endpoint.port), timeout=deadline.remaining())
     except OSError as error:
         raise GuestUnreachable(f"{endpoint}: cannot connect: {error}") from error
+    connection = _PromptSocket(fileno=plain.detach())
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_WRITE_SECONDS * 1000)
     return connection
