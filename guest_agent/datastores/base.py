@@ -1,5 +1,9 @@
 """What every engine must be able to do, and what is the same for all of them."""
 
+import os
+import pwd
+import shutil
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from guest_agent.errors import (
     EngineUnavailable,
     UserNotFound,
 )
+from guest_agent.files import write_durably
 from guest_agent.services import Services
 from guest_agent.settings import Settings
 from guest_agent.specs import Account, DatabaseSpec, User, UserSpec
@@ -126,7 +131,7 @@ class Datastore(ABC):
             return EngineStatus("none")
         try:
             return EngineStatus("running", self.query_version())
-        except EngineUnavailable:
+        except (EngineUnavailable, EngineFailed):
             return EngineStatus("stopped")
 
     def show_user(self, account: Account) -> User:
@@ -140,14 +145,13 @@ class Datastore(ABC):
         self.services.define(ENGINE, {**common, **self.unit()})
 
     def start(self) -> None:
-        """Start the engine, now and whenever the server boots. Returns when it has answered a query."""
+        """Start the engine, now and whenever the server boots. Returns when it has said that it is ready."""
         self.define_unit(enabled=True)
         log_size = self.log_file.stat().st_size if self.log_file.exists() else 0
         try:
             self.services.start(ENGINE)
         except EngineFailed as error:
             raise EngineFailed(f"{error} {self._log_since(log_size)}".strip()) from None
-        self.query_version()
 
     def stop(self) -> None:
         """Stop the engine, and leave it so when the server boots."""
@@ -165,6 +169,59 @@ class Datastore(ABC):
             lines = file.read().decode(errors="replace").splitlines()
         return " | ".join([line for line in lines if not self.hides_from_log(line)][-LOG_TAIL_LINES:])
 
-    def private_file(self, name: str) -> Path:
-        """A file only the agent reads."""
-        return self.settings.state_dir / name
+    def admin_password(self) -> str:
+        """Made on this server, kept in a file of the agent's own, and known nowhere else."""
+        path = self.settings.state_dir / f"{self.admin}.password"
+        if not path.exists():
+            write_durably(str(path), os.urandom(24).hex().encode())
+        return path.read_text(encoding="ascii")
+
+    def engine_directory(self, path: Path, mode: int = 0o700) -> Path:
+        """A directory that belongs to the engine, below one it may pass through."""
+        path.parent.chmod(path.parent.stat().st_mode | 0o011)
+        path.mkdir(exist_ok=True)
+        if self.account:
+            shutil.chown(path, self.account, pwd.getpwnam(self.account).pw_gid)
+        path.chmod(mode)
+        return path
+
+    def write_configuration(self, name: str, content: str) -> None:
+        """A file for the engine to read; what is in it is no secret."""
+        path = self.configuration_file(name)
+        path.parent.mkdir(exist_ok=True)
+        path.parent.chmod(0o755)
+        write_durably(str(path), content.encode(), mode=0o644)
+
+    def configuration_file(self, name: str) -> Path:
+        return self.settings.state_dir / "conf" / name
+
+    def fresh_directory(self) -> Path:
+        """An empty directory to initialise in, beside the final one. What earlier attempts have left goes away."""
+        for left_behind in self.settings.data_dir.glob("data.*"):
+            # A program of a killed attempt may still be writing there; the next attempt removes the rest.
+            shutil.rmtree(left_behind, ignore_errors=True)
+        return self.engine_directory(self.settings.data_dir / f"data.{os.urandom(4).hex()}")
+
+    def run_program(self, argv: Sequence[str], user: str | None = None) -> None:
+        """Run one of the engine's own programs to its end, as `user` or as the agent."""
+        extra_groups: list[int] | None = [] if user else None
+        group = pwd.getpwnam(user).pw_gid if user else None
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+        try:
+            subprocess.run(
+                argv,
+                check=True,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                cwd="/",
+                user=user,
+                group=group,
+                extra_groups=extra_groups,
+            )
+        except FileNotFoundError:
+            raise EngineFailed(f"{argv[0]} is not installed on this server.") from None
+        except subprocess.CalledProcessError as error:
+            lines = (error.stdout + error.stderr).decode(errors="replace").splitlines()
+            tail = " | ".join(lines[-LOG_TAIL_LINES:])
+            raise EngineFailed(f"{argv[0]} ended with status {error.returncode}. {tail}") from None

@@ -133,14 +133,21 @@ def prepare(store: Datastore, spec: dict[str, Any]) -> list[Step]:
     ]
 
 
+def _query(store: Datastore) -> Callable[[], None]:
+    def query() -> None:
+        store.query_version()
+
+    return query
+
+
 def restart(store: Datastore, spec: dict[str, Any]) -> list[Step]:
     fields.take(spec, "spec")
-    return [step("stop", lambda: store.services.stop(ENGINE)), step("start", store.start)]
+    return [step("stop", lambda: store.services.stop(ENGINE)), step("start", store.start), step("query", _query(store))]
 
 
 def start(store: Datastore, spec: dict[str, Any]) -> list[Step]:
     fields.take(spec, "spec")
-    return [step("start", store.start)]
+    return [step("start", store.start), step("query", _query(store))]
 
 
 def stop(store: Datastore, spec: dict[str, Any]) -> list[Step]:

@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import socket
-from typing import Any
 
 from guest_agent.init.supervisor import Supervisor
 from guest_agent.init.units import UnitError
@@ -88,7 +87,7 @@ class Connection:
         except UnitError as error:
             self._answer_error(id_, error)
 
-    def _call(self, id_: Any, method: object, params: object) -> None:
+    def _call(self, id_: object, method: object, params: object) -> None:
         if not isinstance(method, str) or method not in METHODS:
             raise UnitError("UnknownMethod", f"init knows {', '.join(METHODS)}.")
         if not isinstance(params, dict) or set(params) != set(METHODS[method]):
@@ -104,7 +103,7 @@ class Connection:
         else:
             self._begin(id_, method, name)
 
-    def _begin(self, id_: Any, method: str, name: str) -> None:
+    def _begin(self, id_: object, method: str, name: str) -> None:
         """A call that is answered when the unit has got there."""
 
         def done(error: UnitError | None) -> None:
@@ -121,10 +120,10 @@ class Connection:
         except UnitError as error:
             done(error)
 
-    def _answer_error(self, id_: Any, error: UnitError) -> None:
+    def _answer_error(self, id_: object, error: UnitError) -> None:
         self._answer(id_, {"error": {"type": error.type, "message": str(error)}})
 
-    def _answer(self, id_: Any, body: dict[str, Any]) -> None:
+    def _answer(self, id_: object, body: dict[str, object]) -> None:
         if self._closed:
             return
         try:

@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import time
-import uuid
 from collections.abc import Callable
 
 from guest_agent.init.process import become_subreaper
@@ -27,7 +26,7 @@ class Supervisor:
         os.makedirs(self.run_dir, exist_ok=True)
         self.selector = selectors.DefaultSelector()
         self._store = UnitStore(os.path.join(self.server, "units"))
-        self._boot_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        self._boot_id = os.urandom(16).hex()
         self._services: dict[str, Service] = {}
         self._start_order: list[str] = []
         self._watched: dict[str, socket.socket] = {}

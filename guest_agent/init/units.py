@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import signal
-from typing import Any
 
 from guest_agent.files import remove_durably, write_durably
 
@@ -41,7 +40,7 @@ class Unit:
         "user",
     )
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, fields: dict[str, object]) -> None:
         fields = dict(fields)
         self.argv: list[str] = _strings(fields.pop("argv", None), "argv")
         self.user: str | None = _optional_string(fields.pop("user", None), "user")

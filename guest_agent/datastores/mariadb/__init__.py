@@ -1,0 +1,5 @@
+"""MariaDB."""
+
+from guest_agent.datastores.mariadb.datastore import MariaDB
+
+__all__ = ["MariaDB"]
