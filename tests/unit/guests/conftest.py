@@ -11,7 +11,7 @@ from tests.support.local_guest import LocalGuest, eventually, local_guest
 @pytest.fixture(scope="package")
 def guest() -> Iterator[LocalGuest]:
     """A real sshd and the real channel, with an agent behind it that only echoes."""
-    with local_guest("tests.unit.guests.echo_agent") as started:
+    with local_guest("tests.support.echo_agent") as started:
         assert eventually(lambda: answers(started.endpoint))
         yield started
 

@@ -90,7 +90,7 @@ def test_a_listener_that_speaks_something_else(guest: LocalGuest, pool: GuestPoo
 
 @pytest.mark.parametrize("size", [10, 900_000])
 def test_a_guest_that_is_stopped_in_the_middle(size: int) -> None:
-    with local_guest("tests.unit.guests.echo_agent") as guest:
+    with local_guest("tests.support.echo_agent") as guest:
         pool = GuestPool()
         try:
             with pool.connected(guest.endpoint) as client:

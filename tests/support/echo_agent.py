@@ -1,4 +1,4 @@
-"""A guest agent of three methods, for tests of the channel: `python -m tests.unit.guests.echo_agent AGENT.JSON`.
+"""A guest agent of three methods, for tests of the channel: `python -m tests.support.echo_agent AGENT.JSON`.
 
 `echo` gives its params back, `sleep` answers after `seconds`, `refuse` is an error of the guest, `die` ends the agent.
 """

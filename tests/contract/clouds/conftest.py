@@ -1,0 +1,109 @@
+"""The drivers under the contract.  A driver joins by a context manager in DRIVERS that yields a Driver."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from clouds.local import local_cloud
+from clouds.local.state import short_id
+from clouds.ports import Cloud, Port, Server, Volume, WantPort, WantServer, WantVolume
+from guests.keys import new_key_pair
+from tests.support.audit import inits_of, left_of
+from tests.support.local_guest import eventually, short_directory, want_server
+
+LOGIN, HOST = new_key_pair(), new_key_pair()
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the suite needs to know of a driver beside the ports."""
+
+    connect: Callable[[], Cloud]
+    """A client of the same cloud, as another process has it."""
+    left: Callable[[], list[str]]
+    """Whatever exists in the cloud, seen without the driver's help."""
+    doubled: Callable[[str], list[str]]
+    """What there is more than once, or not at all, of a complete server with this key."""
+    source: str
+    """Directory of the driver's code: in each of its lines a crash is tried."""
+
+
+@contextlib.contextmanager
+def local_driver() -> Iterator[Driver]:
+    if shutil.which("sshd", path=os.defpath + ":/usr/sbin") is None:
+        pytest.skip("openssh-server is not installed")
+    with short_directory() as directory:
+
+        def doubled(key: str) -> list[str]:
+            inits = inits_of(directory / "servers" / short_id(key))
+            return [] if len(inits) == 1 else [f"{len(inits)} inits: {inits}"]
+
+        yield Driver(
+            connect=lambda: local_cloud(directory, agent_module="tests.support.echo_agent"),
+            left=lambda: left_of(directory),
+            doubled=doubled,
+            source=str(Path(__file__).resolve().parents[3] / "clouds/local"),
+        )
+
+
+DRIVERS = {"local": local_driver}
+
+
+@pytest.fixture(scope="module", params=sorted(DRIVERS))
+def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    with DRIVERS[request.param]() as driver:
+        yield driver
+
+
+@pytest.fixture
+def cloud(driver: Driver) -> Cloud:
+    return driver.connect()
+
+
+@dataclass(frozen=True)
+class Things:
+    """A port, a volume and a server by one key of their own, and an owner nobody else has."""
+
+    cloud: Cloud
+    key: str
+
+    def want_port(self) -> WantPort:
+        return WantPort(self.key, self.key)
+
+    def want_volume(self) -> WantVolume:
+        return WantVolume(self.key, self.key, 1)
+
+    def want_server(self) -> WantServer:
+        return want_server(self.key, LOGIN, HOST, owner=self.key)
+
+    def port(self) -> Port:
+        return self.cloud.networks.create_port(self.want_port())
+
+    def volume(self) -> Volume:
+        return self.cloud.volumes.create_volume(self.want_volume())
+
+    def server(self) -> Server:
+        self.port()
+        self.volume()
+        return self.cloud.compute.create_server(self.want_server())
+
+    def remove(self) -> None:
+        self.cloud.compute.delete_server(self.key)
+        assert eventually(lambda: self.cloud.compute.show_server(self.key) is None, 60)
+        self.cloud.volumes.delete_volume(self.key)
+        assert eventually(lambda: self.cloud.volumes.show_volume(self.key) is None, 60)
+        self.cloud.networks.delete_port(self.key)
+
+
+@pytest.fixture
+def things(driver: Driver, cloud: Cloud) -> Iterator[Things]:
+    things = Things(cloud, f"coffer-{uuid.uuid4()}")
+    yield things
+    things.remove()
+    assert driver.left() == []
