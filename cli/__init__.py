@@ -1,0 +1,1 @@
+"""The `coffer` command: runs Coffer on one machine, and manages a deployment."""

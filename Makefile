@@ -1,0 +1,45 @@
+# Each target prepares what it needs (tools/bootstrap: Debian packages, .venv) and then does one thing.  `make help` lists them.
+
+VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+bootstrap:
+	@tools/bootstrap
+
+bootstrap-dev:
+	@tools/bootstrap --dev
+
+demo: bootstrap  ## set everything up, start it, make a real database, run SQL in it, stay up
+	@$(VENV)/coffer demo $(ARGS)
+
+smoke: bootstrap  ## create, use, restart, use and delete a database of each kind on free ports; timings
+	@$(VENV)/coffer smoke $(ARGS)
+
+test: bootstrap-dev  ## the tests of every push (ARGS: more options for pytest)
+	$(PYTEST) -m "not slow and not durability" $(ARGS)
+
+lint: bootstrap-dev  ## ruff, mypy --strict, import rules
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+durability: bootstrap-dev  ## the whole fault matrix: every workflow, every fault point (minutes)
+	$(PYTEST) -m durability --timeout 600 $(ARGS)
+
+bench: bootstrap-dev  ## measure against the promised ratios
+	$(VENV)/python -m benchmarks $(ARGS)
+
+docs: bootstrap-dev  ## write the generated pages anew: etc/coffer.conf
+	$(VENV)/oslo-config-generator --namespace coffer --output-file etc/coffer.conf
+
+clean:  ## remove what was built here, .venv too (databases and state directories stay)
+	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

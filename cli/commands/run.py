@@ -1,0 +1,64 @@
+"""coffer up, down, status."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import lifecycle
+from cli.errors import NOT_RUNNING
+from cli.output import console, json_option, show_one, state_option, table
+from cli.ports import WantPorts
+from cli.statedir import resolve
+
+
+def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, what in (("ui", "Temporal's Web UI"), ("temporal", "Temporal"), ("api", "the API")):
+        text = f"Port of {what}; 0: any free one."
+        command = click.option(f"--{name}-port", type=click.IntRange(0, 65535), metavar="N", help=text)(command)
+    return command
+
+
+@click.command()
+@state_option
+@port_options
+@click.option("--host", default=lifecycle.LOOPBACK, show_default=True, help="Loopback address to listen on.")
+@click.option("--detach", is_flag=True, help="Go on in the background; return when usable.")
+def up(state: Path | None, api_port: int | None, temporal_port: int | None, ui_port: int | None, host: str, detach: bool) -> None:
+    """Run Temporal, API and worker on this machine, and restart what dies.
+
+    One line READY comes on standard output when all is usable.  Ctrl-C stops the control plane, and not the databases.
+    """
+    want = lifecycle.Want(resolve(state), host, WantPorts(api_port, temporal_port, ui_port))
+    (lifecycle.up_in_background if detach else lifecycle.up)(want)
+
+
+@click.command()
+@state_option
+@click.option("--purge", is_flag=True, help="Remove the databases and the state directory too.")
+def down(state: Path | None, purge: bool) -> None:
+    """Stop the control plane.  Databases go on, unless they are to be removed."""
+    where = resolve(state)
+    stopped = lifecycle.down(where)
+    click.echo(f"stopped Coffer in {where.root}" if stopped else f"Coffer did not run in {where.root}")
+    if purge:
+        removed = lifecycle.purge(where, click.echo)
+        click.echo(f"removed {removed} database server{'' if removed == 1 else 's'} and {where.root}")
+
+
+@click.command()
+@state_option
+@json_option
+@click.pass_context
+def status(ctx: click.Context, state: Path | None, as_json: bool) -> None:
+    """What runs of a state directory.  Exit code 0: running; 4: not."""
+    out = lifecycle.status(resolve(state))
+    if as_json:
+        show_one(out, as_json)
+    else:
+        rows = [{"part": name, "pid": pid, "state": "running" if pid else "stopped"} for name, pid in out.pop("parts").items()]
+        show_one(out, as_json)
+        console().print(table(rows, ("part", "pid", "state")))
+    if not out["running"]:
+        ctx.exit(NOT_RUNNING)

@@ -1,0 +1,48 @@
+"""`coffer`: every command, by noun."""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("cli.commands.run:up", "Run Coffer on this machine."),
+    "down": ("cli.commands.run:down", "Stop it; --purge also removes its databases."),
+    "status": ("cli.commands.run:status", "What runs, and where."),
+    "demo": ("cli.commands.demo:demo", "Run it, make a real database, use it, say how to go on."),
+    "smoke": ("cli.commands.smoke:smoke", "The whole way with every engine, and nothing left behind."),
+    "operation": ("cli.commands.operation:operation", "Watch, retry and cancel operations."),
+    "datastore": ("cli.commands.datastore:datastore", "Datastores and their versions."),
+    "flavor": ("cli.commands.flavor:flavor", "Sizes of database servers."),
+    "quota": ("cli.commands.quota:quota", "What projects may use."),
+    "db": ("cli.commands.db:db", "The control plane's database and keyring."),
+    "temporal": ("cli.commands.temporal:temporal", "What Temporal must know of Coffer."),
+}
+
+
+class Lazy(click.Group):
+    """Imports a command's module when the command is used: `coffer --help` must not load the SDKs of half the world."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="coffer")
+def main() -> None:
+    """Coffer: databases as a service, durably."""
+
+
+if __name__ == "__main__":
+    main()
