@@ -52,7 +52,9 @@ class LocalCompute:
         id = short_id(key)
         with self._state.working_on(id):
             record = self._state.servers.read(id)
-            if record is not None:
+            if record is None:
+                self._state.servers.remove(id)
+            else:
                 self._destroy(record)
 
     def _reserve(self, id: str, want: WantServer) -> Record:

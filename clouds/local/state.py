@@ -55,6 +55,7 @@ class Table:
         write_durably(self.directory / f"{record['id']}.json", json.dumps(record, indent=1))
 
     def remove(self, id: str) -> None:
+        """Also what a killed writer has left of a record that never was."""
         (self.directory / f"{id}.json.new").unlink(missing_ok=True)
         (self.directory / f"{id}.json").unlink(missing_ok=True)
         _sync(self.directory)

@@ -64,6 +64,7 @@ class LocalVolumes:
             with self._state.registry():
                 record = self._state.volumes.read(id)
                 if record is None:
+                    self._state.volumes.remove(id)
                     return
                 if id in self._used():
                     raise CloudError(f"Volume {key} is in use by a server.", 409)
