@@ -37,6 +37,7 @@ class Datastore(ABC):
     standard_port: ClassVar[int]
     usual_account: ClassVar[str]
     admin: ClassVar[str] = "os_admin"
+    root_name: ClassVar[str] = "root"
 
     def __init__(self, settings: Settings, services: Services) -> None:
         self.settings = settings

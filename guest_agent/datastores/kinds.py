@@ -273,7 +273,12 @@ def revoke_access(store: Datastore, spec: dict[str, Any]) -> list[Step]:
 
 def enable_root(store: Datastore, spec: dict[str, Any]) -> list[Step]:
     password = fields.take(spec, "spec", required={"password": specs.password})["password"]
-    return [step("enable", lambda: store.enable_root(password))]
+
+    def enable() -> dict[str, Any]:
+        store.enable_root(password)
+        return {"name": store.root_name}
+
+    return [step("enable", enable)]
 
 
 def disable_root(store: Datastore, spec: dict[str, Any]) -> list[Step]:

@@ -1,0 +1,5 @@
+"""Redis."""
+
+from guest_agent.datastores.redis.datastore import Redis
+
+__all__ = ["Redis"]
