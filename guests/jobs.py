@@ -11,6 +11,7 @@ from guests.errors import GuestError, GuestUnreachable, JobFailed, NoProgress
 from guests.transport import Deadline
 
 HEARTBEAT_SECONDS = 4.0
+FIRST_RETRY_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 TRANSIENT = frozenset({"EngineUnavailable", "Internal"})
 """Error types of a call (not of a job) that may pass."""
@@ -74,23 +75,20 @@ def run_job(
     start = {"job_id": job_id, "generation": generation, "kind": kind, "spec": spec}
     status = JobStatus()
     highest, patience = 0, Deadline(no_progress_deadline)
-    trouble = "the job makes no progress"
+    delay, trouble = FIRST_RETRY_SECONDS, ""
     while True:
         on_progress(status)
         try:
             with connect() as client:
                 status = _look(client, start, status, call_deadline, beat)
             trouble = f"the job stays at revision {status.revision}"
-            if status.state == "not_started":
-                pause(RETRY_SECONDS)
+            answered = status.state != "not_started"
         except GuestUnreachable as failure:
-            trouble = str(failure)
-            pause(RETRY_SECONDS)
+            answered, trouble = False, str(failure)
         except GuestError as refusal:
             if refusal.type not in TRANSIENT:
                 raise
-            trouble = str(refusal)
-            pause(RETRY_SECONDS)
+            answered, trouble = False, str(refusal)
         if status.state in ("succeeded", "failed"):
             on_progress(status)
             return _outcome(status)
@@ -98,6 +96,11 @@ def run_job(
             highest, patience = status.revision, Deadline(no_progress_deadline)
         elif patience.passed():
             raise NoProgress(f"{kind} {job_id}: nothing new for {no_progress_deadline:g} s; {trouble}")
+        if answered:
+            delay = FIRST_RETRY_SECONDS
+        else:
+            pause(delay)
+            delay = min(2 * delay, RETRY_SECONDS)
 
 
 def _look(client: GuestClient, start: dict[str, Any], last: JobStatus, call_deadline: float, beat: float) -> JobStatus:
