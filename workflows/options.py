@@ -19,8 +19,12 @@ def _seconds(s: float) -> timedelta:
 
 _RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=_seconds(30))
 
-RECORD: dict[str, Any] = {"start_to_close_timeout": _seconds(15), "retry_policy": _RETRY}
-"""A short SQL transaction: retried until it succeeds."""
+RECORD: dict[str, Any] = {
+    "start_to_close_timeout": _seconds(15),
+    "retry_policy": _RETRY,
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""A short SQL transaction: retried until it succeeds, never left running behind an unwinding."""
 
 CLOUD: dict[str, Any] = {
     "start_to_close_timeout": _seconds(1800),

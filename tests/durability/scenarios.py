@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models import InstanceState, OperationRow, OperationState
+from tests.support.audit import inits_of
 from tests.support.world import World
 
 
@@ -42,8 +43,11 @@ def create_done(world: World, row: OperationRow) -> None:
     instance = world.instance(row.instance_id)
     assert instance.management_address
     assert world.usage() == {"instances": 1, "volumes": 1, "ram": 512}
-    held = [thing for thing in world.left() if thing.startswith("server ")]
-    assert len(held) == 1, held
+    cloud = world.cloud
+    made = cloud.compute.servers_of(instance.id), cloud.volumes.volumes_of(instance.id), cloud.networks.ports_of(instance.id)
+    assert [len(things) for things in made] == [1, 1, 1], made
+    (server,) = (entry for entry in (world.directory / "c" / "servers").iterdir() if entry.is_dir())
+    assert len(inits_of(server)) == 1
 
 
 def create_failed(world: World, row: OperationRow) -> None:

@@ -23,7 +23,8 @@ def test_delete_while_building_cancels_waits_and_removes(world: World, step: str
         world.eventually(lambda: world.operation(delete.id).state == OperationState.RUNNING)
         (world.directory / "release").touch()
         assert world.settle(delete).state == OperationState.DONE
-        assert world.operation(create.id).state in (OperationState.CANCELLED, OperationState.DONE)
+        ended = world.operation(create.id)
+        assert ended.state in (OperationState.CANCELLED, OperationState.DONE), ended.error_message
         delete_done(world, delete)
 
 
