@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sqlalchemy import String, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, rows_changed
@@ -44,13 +44,18 @@ def limits_of(s: Session, project_id: str, defaults: Mapping[str, int]) -> dict[
 
 def reserve(s: Session, project_id: str, wanted: Mapping[str, int], limits: Mapping[str, int]) -> None:
     """Count `wanted` as used, all or (by the caller's rollback) nothing.  Raises QuotaExceeded."""
-    over = []
+    used = _usage(s, project_id)
+    limited = {resource: limits[resource] for resource in wanted if limits.get(resource, UNLIMITED) != UNLIMITED}
+    # A hopeless request is refused before it takes a lock; which of the hopeful ones fit is decided by the UPDATE alone.
+    over = [resource for resource in sorted(limited) if used.get(resource, 0) + wanted[resource] > limited[resource]]
+    if over:
+        raise QuotaExceeded(over)
     for resource in sorted(wanted):
-        _usage_row(s, project_id, resource)
+        if resource not in used:
+            _make_usage_row(s, project_id, resource)
         mine = update(QuotaUsage).where(QuotaUsage.project_id == project_id, QuotaUsage.resource == resource)
-        limit = limits.get(resource, UNLIMITED)
-        if limit != UNLIMITED:
-            mine = mine.where(QuotaUsage.in_use + wanted[resource] <= limit)
+        if resource in limited:
+            mine = mine.where(QuotaUsage.in_use + wanted[resource] <= limited[resource])
         if not rows_changed(s, mine.values(in_use=QuotaUsage.in_use + wanted[resource])):
             over.append(resource)
     if over:
@@ -64,11 +69,19 @@ def release(s: Session, project_id: str, amounts: Mapping[str, int]) -> None:
         s.execute(mine.values(in_use=QuotaUsage.in_use - amounts[resource]))
 
 
-def _usage_row(s: Session, project_id: str, resource: str) -> None:
-    if s.get(QuotaUsage, (project_id, resource)) is not None:
-        return
-    try:
-        with s.begin_nested():
-            s.add(QuotaUsage(project_id=project_id, resource=resource, in_use=0))
-    except IntegrityError:  # another request made it first: just what we need
-        s.expire_all()
+def _usage(s: Session, project_id: str) -> dict[str, int]:
+    rows = s.execute(select(QuotaUsage.resource, QuotaUsage.in_use).where(QuotaUsage.project_id == project_id))
+    return {row.resource: row.in_use for row in rows}
+
+
+def _make_usage_row(s: Session, project_id: str, resource: str) -> None:
+    """Of all requests that find the row missing one makes it; the others wait until that one has ended."""
+    row = {"project_id": project_id, "resource": resource, "in_use": 0}
+    dialect = s.get_bind().dialect.name
+    if dialect in ("mysql", "mariadb"):
+        # A plain INSERT that meets a duplicate keeps a shared lock, and two of those deadlock at the UPDATE that follows.
+        # This one takes the exclusive lock at once.
+        s.execute(mysql.insert(QuotaUsage).values(row).on_duplicate_key_update(in_use=QuotaUsage.in_use))
+    else:
+        insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+        s.execute(insert(QuotaUsage).values(row).on_conflict_do_nothing())
