@@ -1,6 +1,7 @@
 """Where threads meet the async Temporal client: one loop thread per process, opened on first use, because neither loop nor client survives fork."""
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import Coroutine
@@ -50,8 +51,18 @@ class TemporalBridge:
             )
         return self._client
 
+    def close(self) -> None:
+        """The loop thread must have ended before the interpreter does: the client's core would call into it."""
+        if self._pid != os.getpid():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._pid = -1
+
     def _open(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._client = None
-        threading.Thread(target=self._loop.run_forever, name="temporal", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="temporal", daemon=True)
+        self._thread.start()
         self._pid = os.getpid()
+        atexit.register(self.close)

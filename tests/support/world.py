@@ -57,10 +57,15 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
 
     def run(self, coro: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coro, self._loop).result(60)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
 
 
 class Temporal:
@@ -79,6 +84,7 @@ class Temporal:
 
     def close(self) -> None:
         self.loop.run(self.env.shutdown())
+        self.loop.close()
 
 
 class Zygote:
@@ -323,4 +329,5 @@ call_deadline = 3
             for volume in cloud.volumes.volumes_of(owner):
                 cloud.volumes.delete_volume(volume.key)
         self.database.close()
+        self.bridge.close()
         shutil.rmtree(self.directory, ignore_errors=True)
