@@ -12,6 +12,10 @@ import sys
 
 SUBSYSTEM = "coffer-guest"
 CHUNK = 65536
+# Exit statuses. sshd passes them on, but not what a subsystem writes to stderr.
+REFUSED = 1
+USAGE = 2
+UNREACHABLE = 75
 
 
 def is_subsystem_request(original_command: str | None, own_command: str) -> bool:
@@ -49,17 +53,17 @@ def relay(agent: socket.socket) -> None:
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: channel.py SOCKET\n")
-        return 2
+        return USAGE
     if not is_subsystem_request(os.environ.get("SSH_ORIGINAL_COMMAND"), " ".join(sys.orig_argv)):
         sys.stderr.write(f"This key opens the subsystem {SUBSYSTEM} and nothing else.\n")
-        return 1
+        return REFUSED
     with socket.socket(socket.AF_UNIX) as agent:
         try:
             agent.connect(arguments[0])
             relay(agent)
         except OSError as error:
             sys.stderr.write(f"The guest agent is not reachable: {error.strerror}.\n")
-            return 1
+            return UNREACHABLE
     return 0
 
 
