@@ -19,6 +19,12 @@ def cmdline(pid: int) -> list[bytes]:
     return _read(pid, "cmdline").removesuffix(b"\0").split(b"\0")
 
 
+def parent_of(pid: int) -> int:
+    """0 for a process that is gone."""
+    stat = _read(pid, "stat")
+    return int(stat.rpartition(b")")[2].split()[1]) if stat else 0
+
+
 def pids() -> Iterator[int]:
     return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
 
@@ -84,8 +90,7 @@ def _self_and_ancestors() -> set[int]:
     found, pid = set(), os.getpid()
     while pid > 0 and pid not in found:
         found.add(pid)
-        stat = _read(pid, "stat")
-        pid = int(stat.rpartition(b")")[2].split()[1]) if stat else 0
+        pid = parent_of(pid)
     return found
 
 

@@ -59,4 +59,6 @@ def _files(directory: Path) -> list[str]:
 def inits_of(server: Path) -> list[int]:
     """Every init of a server: one, where all is well."""
     tail = [b"guest_agent.init", os.fsencode(server)]
-    return [pid for pid in procfs.pids() if procfs.cmdline(pid)[-2:] == tail]
+    alike = {pid for pid in procfs.pids() if procfs.cmdline(pid)[-2:] == tail}
+    # What init has forked looks like it until it executes its unit's program.
+    return sorted(pid for pid in alike if procfs.parent_of(pid) not in alike)

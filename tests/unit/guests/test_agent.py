@@ -38,7 +38,7 @@ def names(pool: GuestPool, server: LocalGuest) -> list[str]:
 
 
 def once_in_progress(act: Callable[[], object]) -> Callable[[JobStatus], None]:
-    done = []
+    done: list[int] = []
 
     def watch(status: JobStatus) -> None:
         if status.state == "in_progress" and not done:

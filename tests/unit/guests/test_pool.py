@@ -128,7 +128,11 @@ def test_another_key_gets_another_connection(wire: Wire) -> None:
 
 
 def test_the_bounds_hold_under_fifty_threads(wire: Wire) -> None:
-    wire.answer = lambda: time.sleep(0.001) or {}
+    def slow() -> dict[str, object]:
+        time.sleep(0.001)
+        return {}
+
+    wire.answer = slow
     pool = GuestPool(max_connections=4, channels_per_connection=3)
     in_threads(50, lambda number: [call(pool, endpoint((number + turn) % 9), 30) for turn in range(20)])
     assert wire.most_open <= 4
