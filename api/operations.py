@@ -77,18 +77,25 @@ class Operations:
 
     # -- recording and starting
 
-    @staticmethod
-    def record(s: Session, kind: str, job: HasOperation, caller: Caller, retry_of: str | None = None) -> OperationRow:
+    @classmethod
+    def record(cls, s: Session, kind: str, job: HasOperation, caller: Caller, retry_of: str | None = None) -> OperationRow:
         """Add the row to the caller's transaction; `job` is the workflow's input."""
+        return cls.record_input(s, kind, job.op, dataclasses.asdict(job), caller, retry_of)  # type: ignore[call-overload]
+
+    @staticmethod
+    def record_input(
+        s: Session, kind: str, op: Operation, payload: Mapping[str, Any], caller: Caller, retry_of: str | None = None
+    ) -> OperationRow:
+        """As `record`, for an input that is JSON already."""
         row = OperationRow(
-            id=job.op.id,
+            id=op.id,
             kind=kind,
-            workflow_id=KINDS[kind].workflow_id.format(job.op.instance_id),
-            instance_id=job.op.instance_id,
-            project_id=job.op.project_id,
+            workflow_id=KINDS[kind].workflow_id.format(op.instance_id),
+            instance_id=op.instance_id,
+            project_id=op.project_id,
             user_id=caller.user_id,
             request_id=caller.request_id,
-            input=dataclasses.asdict(job),  # type: ignore[call-overload]
+            input={**payload, "op": dataclasses.asdict(op)},
             retry_of=retry_of,
         )
         s.add(row)
@@ -171,6 +178,15 @@ class Operations:
         except WorkflowFailureError:
             log.debug("run closed with a failure", workflow_id=workflow_id)
 
+    def wait_for_end(self, row: OperationRow, timeout: float) -> None:
+        """Until the run of `row` has closed, however it ends.  Raises StillRunning after `timeout` seconds or with Temporal away."""
+        try:
+            self._temporal.run(self._started_result(row), timeout=timeout)
+        except WorkflowFailureError:
+            log.debug("run closed with a failure", operation_id=row.id)
+        except (TimeoutError, RPCError) as e:
+            raise StillRunning(row.id) from e
+
     def ask(self, question: GuestQuestion) -> dict[str, Any]:
         """One read from a guest, through a worker.  Raises OperationFailed (the guest said no) or GuestSilent."""
         try:
@@ -214,6 +230,39 @@ class Operations:
         if await self._start(row):
             client = await self._temporal.client()
             await client.get_workflow_handle(row.workflow_id).cancel(rpc_timeout=self._rpc_timeout)
+
+    def break_off(self, row: OperationRow) -> None:
+        """Have the run stop as soon as it can: what can be taken back unwinds, the rest is terminated.  Raises GuestSilent with Temporal away."""
+        try:
+            self._temporal.run(self._break_off(row), timeout=5)
+        except (TimeoutError, RPCError) as e:
+            raise GuestSilent(row.id) from e
+
+    async def _break_off(self, row: OperationRow) -> None:
+        client = await self._temporal.client()
+        handle = client.get_workflow_handle(row.workflow_id)
+        try:
+            described = await handle.describe(rpc_timeout=self._rpc_timeout)
+            if described.close_time is not None or await described.memo_value("operation_id", "") != row.id:
+                return
+            if KINDS[row.kind].cancellable:
+                await handle.cancel(rpc_timeout=self._rpc_timeout)
+            else:
+                await handle.terminate(reason="its status was reset", rpc_timeout=self._rpc_timeout)
+        except RPCError as e:
+            if e.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    def reachable(self) -> bool:
+        """Whether Temporal answers now."""
+        try:
+            return self._temporal.run(self._reachable(), timeout=self._rpc_timeout.total_seconds() + 0.5)
+        except (TimeoutError, RPCError, RuntimeError):
+            return False
+
+    async def _reachable(self) -> bool:
+        client = await self._temporal.client()
+        return await client.service_client.check_health(timeout=self._rpc_timeout)
 
     def retry_now(self, row: OperationRow) -> int:
         """Wake the steps that wait for their next attempt.  Gives how many.  Raises NotAllowed when there is none, GuestSilent with Temporal away."""

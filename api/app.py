@@ -1,0 +1,126 @@
+"""The API's WSGI application: what a request passes, in order, in `_chain`."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import structlog
+from flask import Flask, g, request
+from flask_smorest import Api  # type: ignore[import-untyped]
+from oslo_config.cfg import ConfigOpts
+
+import config
+from api import auth, docs, errors, identity, journal, routes
+from api.context import EXTENSION, Services
+from api.operations import Operations
+from api.policies import Policies
+from api.resources import ROUTES, versions
+from api.temporal_bridge import TemporalBridge
+from api.tokens import DevelopmentTokens, Directory
+from models import Database
+from security import keyring
+from security.codec import data_converter
+from security.vault import Vault
+
+MAX_BODY = 1024 * 1024
+
+
+def from_config() -> Flask:
+    """For a WSGI server: the application of the file that COFFER_CONFIG names, or of the defaults."""
+    conf = config.load(os.environ.get("COFFER_CONFIG"))
+    log_json(conf.log_level)
+    return create_app(conf)
+
+
+def create_app(conf: ConfigOpts, database: Database | None = None, operations: Operations | None = None) -> Flask:
+    """Connects to nothing: SQL and Temporal are dialled by the process that first needs them."""
+    keys = keyring.load(Path(conf.secrets.keyring_file))
+    database = database or Database(conf.database.connection)
+    tokens = _development_tokens(conf, keys)
+    app = Flask(__name__, static_folder=None)
+    app.extensions[EXTENSION] = Services(
+        conf=conf,
+        database=database,
+        vault=Vault(keys),
+        operations=operations or _operations(conf, database, keys),
+        policies=Policies(conf),
+        tokens=tokens,
+    )
+    _configure(app)
+    _chain(app)
+    _routes(app)
+    app.register_blueprint(identity.blueprint(tokens, conf.region))
+    errors.install(app)
+    return app
+
+
+def _chain(app: Flask) -> None:
+    """Headers of proxies are not believed: set [api] public_endpoint for links behind one."""
+    app.before_request(journal.begin)
+    app.before_request(routes.refuse_nul)
+    app.before_request(auth.authenticate)
+    app.before_request(auth.check_project)
+    app.before_request(check_policy)
+    app.after_request(journal.end)
+
+
+def check_policy() -> None:
+    """The rule of the handler that will answer.  A handler with several rules calls `require` itself; one with none is in PUBLIC."""
+    if "context" not in g or request.url_rule is None:
+        return
+    names = g.matched_policy = _policies_of_request()
+    if len(names) == 1:
+        routes.require(names[0])
+
+
+def _policies_of_request() -> tuple[str, ...]:
+    from flask import current_app
+
+    return routes.policy_of(request.endpoint, request.method, current_app.view_functions)
+
+
+def _configure(app: Flask) -> None:
+    app.config.update(
+        API_TITLE="Coffer",
+        API_VERSION="v1.0",
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX=None,
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.url_map.merge_slashes = False
+
+
+def _routes(app: Flask) -> None:
+    api = Api(app, spec_kwargs=docs.SPEC)
+    for resource in ROUTES:
+        api.register_blueprint(resource.blueprint)
+    app.register_blueprint(versions.blueprint)
+    app.register_blueprint(docs.blueprint(api.spec))
+
+
+def _operations(conf: ConfigOpts, database: Database, keys: keyring.Keyring) -> Operations:
+    temporal = conf.temporal
+    bridge = TemporalBridge(temporal.address, temporal.namespace, data_converter(keys, temporal.namespace), temporal.task_queue)
+    return Operations(database, bridge, temporal.rpc_timeout)
+
+
+def _development_tokens(conf: ConfigOpts, keys: keyring.Keyring) -> DevelopmentTokens:
+    identity.refuse_unless_loopback(conf)
+    return DevelopmentTokens(Directory(Path(conf.auth.identity_file)), keys)
+
+
+def log_json(level: str) -> None:
+    """One JSON object a line on stderr, whoever logs."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    structlog.configure(
+        processors=shared, wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level])
+    )

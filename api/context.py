@@ -1,0 +1,55 @@
+"""What a request handler needs: who asks, and the service's parts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app, g, request
+from oslo_config.cfg import ConfigOpts
+
+from api.operations import Caller, Operations
+from models import Database
+from security.vault import Vault
+
+if TYPE_CHECKING:
+    from api.auth import TokenChecker
+    from api.policies import Policies
+
+EXTENSION = "coffer"
+
+
+@dataclass(frozen=True)
+class Services:
+    conf: ConfigOpts
+    database: Database
+    vault: Vault
+    operations: Operations
+    policies: "Policies"
+    tokens: "TokenChecker"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who asks, as the token says."""
+
+    user_id: str
+    project_id: str
+    roles: tuple[str, ...]
+    request_id: str
+    is_admin: bool
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.project_id, self.user_id, self.request_id)
+
+
+def services() -> Services:
+    return cast(Services, current_app.extensions[EXTENSION])
+
+
+def context() -> Context:
+    return cast(Context, g.context)
+
+
+def base_url() -> str:
+    """Scheme, host and port that links begin with, as the client named them; no slash at the end."""
+    return str(services().conf.api.public_endpoint or request.host_url).rstrip("/")

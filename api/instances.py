@@ -1,0 +1,52 @@
+"""Finding instances as the caller may see them."""
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy.orm import Session
+
+from api.context import Context, base_url, services
+from api.errors import NotFound, Unprocessable
+from api.views import Row, Viewer, status_of
+from models import Datastore, DatastoreVersion, Instance, InstanceState, OperationRow, OperationState
+
+
+def visible(project_id: str) -> ColumnElement[bool]:
+    return and_(Instance.project_id == project_id, Instance.deleted_at.is_(None))
+
+
+def rows() -> Select[Instance, str, str, str, str]:
+    """All that a view of an instance needs, in one statement; see views.Row."""
+    holder = and_(
+        OperationRow.id == func.coalesce(Instance.delete_operation_id, Instance.operation_id),
+        OperationRow.state.in_(OperationState.open()),
+    )
+    return (
+        select(Instance, OperationRow.kind, DatastoreVersion.name, DatastoreVersion.version, Datastore.name)
+        .outerjoin(OperationRow, holder)
+        .join(DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id)
+        .join(Datastore, Datastore.id == DatastoreVersion.datastore_id)
+    )
+
+
+def find_row(s: Session, who: Context, instance_id: str) -> Row:
+    found = s.execute(rows().where(Instance.id == instance_id, visible(who.project_id))).first()
+    if found is None:
+        raise NotFound(f"Instance '{instance_id}' cannot be found.")
+    return found._tuple()
+
+
+def find(s: Session, who: Context, instance_id: str) -> Instance:
+    return find_row(s, who, instance_id)[0]
+
+
+def find_ready(s: Session, who: Context, instance_id: str) -> tuple[Instance, str]:
+    """The instance and its guest's manager; raises Unprocessable unless its engine can be expected to answer."""
+    row = find_row(s, who, instance_id)
+    status, _ = status_of(row[0], row[1])
+    if row[0].state != InstanceState.READY or status != "ACTIVE":
+        raise Unprocessable(f"Instance {instance_id} is not ready. (Status is {status}).")
+    version = s.get_one(DatastoreVersion, row[0].datastore_version_id)
+    return row[0], version.manager
+
+
+def viewer(who: Context) -> Viewer:
+    return Viewer(base_url(), who.project_id, services().conf.region, who.is_admin)

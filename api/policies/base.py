@@ -1,0 +1,19 @@
+"""Rules that others are made of."""
+
+from oslo_policy import policy
+
+ADMIN = "rule:admin"
+OWNER = "rule:admin_or_owner"
+ANYONE = ""
+
+RULES = (
+    policy.RuleDefault("context_is_admin", "role:admin", description="Who counts as an administrator."),
+    policy.RuleDefault("admin", "rule:context_is_admin", description="Administrators only."),
+    policy.RuleDefault(
+        "admin_or_owner", "rule:admin or project_id:%(tenant)s", description="Members of the project, and administrators."
+    ),
+)
+
+
+def rule(name: str, check: str, description: str, method: str, path: str) -> policy.DocumentedRuleDefault:
+    return policy.DocumentedRuleDefault(name, check, description, [{"method": method, "path": f"/v1.0/{{project_id}}{path}"}])

@@ -1,0 +1,174 @@
+"""What the API shows, as plain dicts made from rows.  Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow, OperationState, OperationStep
+from workflows.kinds import KINDS
+
+Row = tuple[Instance, str | None, str, str, str]
+"""An instance, the kind of its open operation, its version's name and number, its datastore's name."""
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """For whom a view is made."""
+
+    base: str
+    project_id: str
+    region: str = ""
+    is_admin: bool = False
+
+    def links(self, collection: str, id: str) -> list[dict[str, str]]:
+        return [
+            {"href": f"{self.base}/v1.0/{self.project_id}/{collection}/{id}", "rel": "self"},
+            {"href": f"{self.base}/{collection}/{id}", "rel": "bookmark"},
+        ]
+
+
+def stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def status_of(instance: Instance, operation_kind: str | None) -> tuple[str, str]:
+    """(status, operating_status) from the lasting state and the kind of the operation that runs on it now.
+
+    After a reset of the status nobody has looked at the engine: HEALTHY is said again once an operation has ended well.
+    """
+    running = KINDS[operation_kind].status if operation_kind else ""
+    if running:
+        return running, ""
+    match instance.state:
+        case InstanceState.BUILDING:
+            return "BUILD", ""
+        case InstanceState.READY:
+            return "ACTIVE", "ERROR" if instance.fault_message else "HEALTHY"
+        case _:
+            return "ERROR", "ERROR" if instance.server_key else "FAILED"
+
+
+def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
+    instance, kind, version, _number, datastore = row
+    status, operating_status = status_of(instance, kind)
+    view = {
+        "id": instance.id,
+        "name": instance.name,
+        "status": status,
+        "operating_status": operating_status,
+        "links": viewer.links("instances", instance.id),
+        "flavor": {"id": instance.flavor_id, "links": viewer.links("flavors", instance.flavor_id)},
+        "datastore": {"type": datastore, "version": version},
+        "region": viewer.region,
+        "access": {"is_public": any(a["type"] == "public" for a in instance.addresses)} if instance.addresses else {},
+        "volume": {"size": instance.volume_size},
+    }
+    if instance.addresses and status != "BUILD":
+        view["ip"] = [a["address"] for a in instance.addresses]
+        view["addresses"] = instance.addresses
+    if viewer.is_admin:
+        view["tenant_id"] = instance.project_id
+    return view
+
+
+def instance_detail(row: Row, viewer: Viewer) -> dict[str, Any]:
+    instance, number = row[0], row[3]
+    view = instance_in_list(row, viewer)
+    view["datastore"]["version_number"] = number
+    view["created"] = stamp(instance.created_at)
+    view["updated"] = view["service_status_updated"] = stamp(instance.updated_at)
+    if instance.fault_message and instance.fault_at:
+        view["fault"] = {
+            "message": instance.fault_message,
+            "created": stamp(instance.fault_at),
+            "details": instance.fault_details if viewer.is_admin else None,
+        }
+    if viewer.is_admin and instance.server_key:
+        view["server_id"] = instance.server_key
+    return view
+
+
+def version(row: DatastoreVersion, viewer: Viewer, *, inside: bool = False) -> dict[str, Any]:
+    """`inside`: as a part of its datastore's view."""
+    view: dict[str, Any] = {
+        "id": row.id,
+        "name": row.name,
+        "version": row.version,
+        "links": viewer.links(f"datastores/{row.datastore_id}/versions", row.id),
+    }
+    if not inside:
+        view["datastore"] = row.datastore_id
+    if viewer.is_admin:
+        view |= {"active": row.active, "packages": row.packages, "image": row.image_id, "image_tags": []}
+    return view
+
+
+def datastore(row: Datastore, versions: Sequence[DatastoreVersion], viewer: Viewer) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "id": row.id,
+        "name": row.name,
+        "links": viewer.links("datastores", row.id),
+        "versions": [version(v, viewer, inside=True) for v in versions],
+    }
+    if row.default_version_id:
+        view["default_version"] = row.default_version_id
+    return view
+
+
+def flavor(row: FlavorRow, viewer: Viewer) -> dict[str, Any]:
+    number = row.id.isascii() and row.id.isdigit() and (row.id == "0" or not row.id.startswith("0"))
+    return {
+        "id": int(row.id) if number else None,
+        "str_id": row.id,
+        "name": row.name,
+        "ram": row.ram_mb,
+        "vcpus": row.vcpus,
+        "disk": row.disk_gb,
+        "ephemeral": 0,
+        "links": viewer.links("flavors", row.id),
+    }
+
+
+def operation(
+    row: OperationRow, viewer: Viewer, workflows_url: str, steps: Sequence[OperationStep] | None = None
+) -> dict[str, Any]:
+    """`workflows_url`: where the Temporal Web UI shows workflows; an id is added."""
+    view: dict[str, Any] = {
+        "id": row.id,
+        "kind": row.kind,
+        "state": row.state.value,
+        "instance_id": row.instance_id,
+        "project_id": row.project_id,
+        "user_id": row.user_id,
+        "request_id": row.request_id,
+        "retry_of": row.retry_of,
+        "cancellable": row.state in OperationState.open() and KINDS[row.kind].cancellable,
+        "cancel_requested": row.cancel_requested_at is not None,
+        "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
+        "created": stamp(row.created_at),
+        "started": stamp(row.started_at) if row.started_at else None,
+        "finished": stamp(row.finished_at) if row.finished_at else None,
+        "workflow_id": row.workflow_id,
+        "links": [
+            *viewer.links("operations", row.id),
+            {"href": f"{workflows_url}/{quote(row.workflow_id, safe='')}", "rel": "workflow"},
+        ],
+    }
+    if steps is not None:
+        view["steps"] = [step(s) for s in steps]
+    return view
+
+
+def step(row: OperationStep) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "progress": row.progress,
+        "error": row.error,
+        "started": stamp(row.started_at),
+        "finished": stamp(row.finished_at) if row.finished_at else None,
+    }
