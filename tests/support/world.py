@@ -252,9 +252,9 @@ call_deadline = 3
         self._worker = self.zygote.ask(self._order)
 
     def _kill_worker(self) -> None:
-        os.kill(self._worker, signal.SIGKILL)
-        self.eventually(lambda: self.zygote.ask({"wait": self._worker}) is not None)
-        self._worker = 0
+        pid, self._worker = self._worker, 0
+        os.kill(pid, signal.SIGKILL)
+        self.eventually(lambda: self.zygote.ask({"wait": pid}) is not None)
 
     def settle(self, row: OperationRow, seconds: float = 60) -> OperationRow:
         """Until the operation has ended and its run has closed; keeps a worker alive meanwhile.  The run's history must replay."""
