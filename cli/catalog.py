@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cli.errors import CliError
 from models import Database, Datastore, DatastoreVersion, FlavorRow
-
-NAMED_VERSION = 255
 
 
 @dataclass(frozen=True)
@@ -38,43 +35,35 @@ FLAVORS = (
 def seed(database: Database) -> None:
     """Make sure of the datastores and flavors of the embedded cloud; what an operator has changed stays as it is."""
     with database.write() as s:
+        known = {(datastore.name, version.name) for datastore, version in versions(s)}
         for version in VERSIONS:
-            register(s, version)
+            if (version.datastore, version.name) not in known:
+                register(s, version)
         if s.scalar(select(FlavorRow.id).limit(1)) is None:
             s.add_all([FlavorRow(id=f.id, name=f.name, ram_mb=f.ram_mb, vcpus=f.vcpus, disk_gb=f.disk_gb) for f in FLAVORS])
 
 
-def register(s: Session, version: Version, default: bool = False) -> bool:
-    """Find or make a datastore and one version of it; its first version becomes the default.  Whether something was made."""
+def register(s: Session, version: Version, default: bool = False) -> str:
+    """Find or make a datastore and one version of it; its first version becomes the default.  Gives what was done, in a word."""
     datastore = s.scalar(select(Datastore).where(Datastore.name == version.datastore))
     if datastore is None:
         datastore = Datastore(name=version.datastore)
         s.add(datastore)
         s.flush()
-    same = select(DatastoreVersion).where(
-        DatastoreVersion.datastore_id == datastore.id,
-        DatastoreVersion.name == version.name,
-        DatastoreVersion.version == version.number,
-    )
-    row = s.scalar(same)
-    made = row is None
+    same = DatastoreVersion.name == version.name, DatastoreVersion.version == version.number
+    row = s.scalar(select(DatastoreVersion).where(DatastoreVersion.datastore_id == datastore.id, *same))
+    outcome = "unchanged"
     if row is None:
-        row = DatastoreVersion(
-            datastore_id=datastore.id,
-            name=version.name,
-            version=version.number,
-            manager=version.manager,
-            image_id=version.image_id,
-        )
+        row = DatastoreVersion(datastore_id=datastore.id, name=version.name, version=version.number, manager=version.manager)
         s.add(row)
-        s.flush()
-    elif (row.manager, row.image_id) != (version.manager, version.image_id) and default:
-        raise CliError(
-            f"{version.datastore} {version.name} is registered with manager {row.manager!r} and image {row.image_id!r}"
-        )
+        outcome = "registered"
+    elif (row.manager, row.image_id) != (version.manager, version.image_id):
+        outcome = "changed"
+    row.manager, row.image_id = version.manager, version.image_id
+    s.flush()
     if default or datastore.default_version_id is None:
         datastore.default_version_id = row.id
-    return made
+    return outcome
 
 
 def versions(s: Session) -> Sequence[tuple[Datastore, DatastoreVersion]]:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
@@ -58,8 +58,8 @@ def check(want: Want) -> None:
     parts.check_programs()
 
 
-def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool = False) -> None:
-    """Run the control plane until it is told to stop.  `on_ready` is called after the READY line is out."""
+def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool = False, announce: TextIO | None = None) -> None:
+    """Run the control plane until it is told to stop.  `on_ready` is called after the READY line is out (to `announce`)."""
     state = want.state
     check(want)
     stop_leftovers(state)
@@ -72,18 +72,15 @@ def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool =
         localservers.power_on(state, say)
         checks = Checks(provision.api_url(want.host, ports), provision.temporal_address(want.host, ports))
         supervisor = Supervisor(state, parts.parts(state, want.host, ports), checks.by_name(), say, _environment())
-        asyncio.run(supervisor.run(_announcer(want.host, ports, on_ready, say if detached else None)))
+
+        async def usable() -> None:
+            print(ready_line(want.host, ports), file=announce or sys.stdout, flush=True)
+            if detached:
+                say.leave_terminal()
+            on_ready()
+
+        asyncio.run(supervisor.run(usable))
         say("stopped; databases go on")
-
-
-def _announcer(host: str, ports: Ports, on_ready: Callable[[], None], leaving: Narrator | None) -> Callable[[], Awaitable[None]]:
-    async def announce() -> None:
-        print(ready_line(host, ports), flush=True)
-        if leaving is not None:
-            leaving.leave_terminal()
-        on_ready()
-
-    return announce
 
 
 def ready_line(host: str, ports: Ports) -> str:
@@ -91,12 +88,12 @@ def ready_line(host: str, ports: Ports) -> str:
     return f"READY api={api} temporal={temporal} ui={ui}"
 
 
-def up_in_background(want: Want) -> None:
-    """The same in a process of its own; returns when it is usable.  Raises CliError with the exit code of a failure, already told."""
+def up_in_background(want: Want, announce: TextIO | None = None) -> None:
+    """The same in a process of its own; returns when it is usable.  A failure has been told, and ends this process too."""
 
     def main(tell_ready: Callable[[], None]) -> int:
         try:
-            up(want, tell_ready, detached=True)
+            up(want, tell_ready, detached=True, announce=announce)
         except CliError as e:
             e.show()
             return e.exit_code

@@ -6,6 +6,12 @@ from temporalio.client import Client
 
 from api.operations import SEARCH_ATTRIBUTES
 
+__all__ = ["SEARCH_ATTRIBUTES", "WrongType", "ensure"]
+
+
+class WrongType(Exception):
+    """An attribute of ours is there, with a type that can't be changed."""
+
 
 async def ensure(client: Client) -> tuple[list[str], list[str]]:
     """Tell Temporal of those that it lacks.  Gives what was there and what was made."""
@@ -14,7 +20,7 @@ async def ensure(client: Client) -> tuple[list[str], list[str]]:
     ).custom_attributes
     wrong = [name for name in SEARCH_ATTRIBUTES if name in known and known[name] != IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD]
     if wrong:
-        raise ValueError(f"search attributes of another type than Keyword: {', '.join(wrong)}")
+        raise WrongType(f"namespace {client.namespace} has search attributes of another type than Keyword: {', '.join(wrong)}")
     missing = [name for name in SEARCH_ATTRIBUTES if name not in known]
     if missing:
         attributes = dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)

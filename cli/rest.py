@@ -1,0 +1,96 @@
+"""The API as the commands use it: signed in with a cloud of clouds.yaml, JSON in and out."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from cli.errors import CliError
+from cli.http import opener
+from cli.statedir import StateDir
+
+TIMEOUT = 30.0
+NOT_FOUND = 404
+
+
+class ApiError(CliError):
+    """The API's own words, with its status code."""
+
+    def __init__(self, status: int, message: str, hint: str = "") -> None:
+        super().__init__(f"the API answers {status}: {message}", hint)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Api:
+    """`url` is the project's own: .../v1.0/<project id>."""
+
+    url: str
+    token: str
+
+    def get(self, path: str) -> Any:
+        return self._call("GET", path)
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._call("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        return call(method, f"{self.url}{path}", body, {"X-Auth-Token": self.token})[0]
+
+
+def sign_in(state: StateDir, cloud: str = "coffer") -> Api:
+    """Raises CliError when there is no such cloud, or nothing answers."""
+    auth = _cloud(state, cloud)["auth"]
+    user = {"name": auth["username"], "domain": {"name": auth["user_domain_name"]}, "password": auth["password"]}
+    scope = {"project": {"name": auth["project_name"], "domain": {"name": auth["project_domain_name"]}}}
+    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+    try:
+        answer, headers = call("POST", f"{auth['auth_url']}/auth/tokens", body, {})
+    except Unreachable as e:
+        raise CliError(f"Coffer does not answer in {state.root}", f"start it: coffer up --state {state.root}") from e
+    catalog = {service["type"]: service["endpoints"] for service in answer["token"]["catalog"]}
+    url = next(endpoint["url"] for endpoint in catalog["database"] if endpoint["interface"] == "public")
+    return Api(url.rstrip("/"), headers["X-Subject-Token"])
+
+
+class Unreachable(Exception):
+    """Nothing answers there."""
+
+
+def call(method: str, url: str, body: Any, headers: dict[str, str]) -> tuple[Any, http.client.HTTPMessage]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)  # noqa: S310
+    try:
+        with opener.open(request, timeout=TIMEOUT) as response:
+            raw = response.read()
+            return (json.loads(raw) if raw else None), response.headers
+    except urllib.error.HTTPError as e:
+        raise ApiError(e.code, _fault(e.read())) from e
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as e:
+        raise Unreachable(str(e)) from e
+
+
+def _fault(raw: bytes) -> str:
+    """The message of a fault body: {"badRequest": {"code": 400, "message": "..."}}."""
+    try:
+        return str(next(iter(json.loads(raw).values()))["message"])
+    except (ValueError, AttributeError, KeyError, TypeError, StopIteration):
+        return raw.decode(errors="replace")[:300]
+
+
+def _cloud(state: StateDir, name: str) -> dict[str, Any]:
+    try:
+        clouds = yaml.safe_load(state.clouds.read_text())["clouds"]
+    except FileNotFoundError as e:
+        raise CliError(f"there is no Coffer in {state.root}", f"start one: coffer up --state {state.root}") from e
+    if name not in clouds:
+        raise CliError(f"there is no cloud {name} in {state.clouds}", f"its clouds are {', '.join(clouds)}")
+    found: dict[str, Any] = clouds[name]
+    return found

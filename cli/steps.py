@@ -1,0 +1,66 @@
+"""An operation and its steps, live."""
+
+import time
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+
+from cli.output import cell, console, seconds
+from cli.rest import Api
+
+POLL = 0.15
+OVER = ("DONE", "FAILED", "CANCELLED")
+
+
+def fetch(api: Api, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.get(f"/operations/{id}")["operation"]
+    return found
+
+
+def follow(api: Api, id: str) -> dict[str, Any]:
+    """Show each step as it happens, until the operation is over; without a terminal, a line for each that ended."""
+    out = console()
+    if not out.is_terminal:
+        return _narrate(api, id)
+    with Live(console=out, refresh_per_second=8) as live:
+        while True:
+            found = fetch(api, id)
+            live.update(table_of(found))
+            if found["state"] in OVER:
+                return found
+            time.sleep(POLL)
+
+
+def wait(api: Api, id: str) -> dict[str, Any]:
+    """Until the operation is over."""
+    while (found := fetch(api, id))["state"] not in OVER:
+        time.sleep(POLL)
+    return found
+
+
+def table_of(operation: dict[str, Any]) -> Table:
+    title = f"{operation['kind']} {cell(operation['state'])}"
+    out = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in ("step", "state", "attempts", "time", "", "error"):
+        out.add_column(column, justify="right" if column in ("attempts", "time") else "left", overflow="fold")
+    for step in operation["steps"]:
+        took = seconds(step.get("started"), step.get("finished"))
+        out.add_row(
+            step["name"], cell(step["state"]), str(step["attempts"]), took, step.get("progress") or "", step.get("error") or ""
+        )
+    return out
+
+
+def _narrate(api: Api, id: str) -> dict[str, Any]:
+    told: set[str] = set()
+    while True:
+        found = fetch(api, id)
+        for step in found["steps"]:
+            if step["id"] not in told and step.get("finished"):
+                told.add(step["id"])
+                took = seconds(step.get("started"), step.get("finished"))
+                print(f"  {step['name']:<24} {step['state']:<8} attempts {step['attempts']}  {took}", flush=True)
+        if found["state"] in OVER:
+            return found
+        time.sleep(POLL)
