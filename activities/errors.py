@@ -43,9 +43,8 @@ def guest_errors() -> Iterator[None]:
     try:
         yield
     except (GuestError, JobFailed) as e:
-        raise ApplicationError(
-            str(e), type=e.type, non_retryable=e.type not in TRANSIENT_GUEST_ERRORS or isinstance(e, JobFailed)
-        ) from e
+        lasting = e.type not in TRANSIENT_GUEST_ERRORS or isinstance(e, JobFailed)
+        raise ApplicationError(e.message, type=e.type, non_retryable=lasting) from e
     except HostKeyMismatch as e:
         raise final(HOST_KEY_MISMATCH, str(e)) from e
     except NoProgress as e:
