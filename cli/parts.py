@@ -34,6 +34,7 @@ class Part:
     argv: Sequence[str]
     mark: Sequence[str]
     patience: float
+    umask: int = 0o022
 
 
 def parts(state: StateDir, host: str, ports: Ports) -> list[Part]:
@@ -64,7 +65,7 @@ def _temporal(state: StateDir, host: str, ports: Ports) -> Part:
     mark = marks(state)["temporal"]
     where = ["--ip", host, "--port", str(ports.temporal), "--ui-port", str(ports.ui), "--log-level", "warn"]
     attributes = [word for name in SEARCH_ATTRIBUTES for word in ("--search-attribute", f"{name}=Keyword")]
-    return Part("temporal", [find_program("temporal") or "temporal", *mark, *where, *attributes], mark, patience=10)
+    return Part("temporal", [find_program("temporal") or "temporal", *mark, *where, *attributes], mark, patience=10, umask=0o077)
 
 
 def _api(state: StateDir, host: str, ports: Ports) -> Part:

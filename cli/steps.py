@@ -45,10 +45,8 @@ def table_of(operation: dict[str, Any]) -> Table:
     for column in ("step", "state", "attempts", "time", "", "error"):
         out.add_column(column, justify="right" if column in ("attempts", "time") else "left", overflow="fold")
     for step in operation["steps"]:
-        took = seconds(step.get("started"), step.get("finished"))
-        out.add_row(
-            step["name"], cell(step["state"]), str(step["attempts"]), took, step.get("progress") or "", step.get("error") or ""
-        )
+        took = seconds(step["started"], step["finished"])
+        out.add_row(step["name"], cell(step["state"]), str(step["attempts"]), took, step["progress"], step["error"])
     return out
 
 
@@ -57,9 +55,9 @@ def _narrate(api: Api, id: str) -> dict[str, Any]:
     while True:
         found = fetch(api, id)
         for step in found["steps"]:
-            if step["id"] not in told and step.get("finished"):
+            if step["id"] not in told and step["finished"]:
                 told.add(step["id"])
-                took = seconds(step.get("started"), step.get("finished"))
+                took = seconds(step["started"], step["finished"])
                 print(f"  {step['name']:<24} {step['state']:<8} attempts {step['attempts']}  {took}", flush=True)
         if found["state"] in OVER:
             return found

@@ -150,6 +150,7 @@ class Supervisor:
                     cwd=PROJECT,
                     env=self._env,
                     start_new_session=True,
+                    umask=part.umask,
                 )
         except OSError as e:
             raise CliError(f"{part.name} can't be started: {e}") from e

@@ -66,7 +66,7 @@ class Tenant:
     def operation(self, instance_id: str, kind: str) -> dict[str, Any]:
         """The newest operation of this kind on the instance."""
         for operation in self.api.get(f"/operations?instance_id={instance_id}")["operations"]:
-            if operation["instance_id"] == instance_id and operation["kind"] == kind:
+            if operation["kind"] == kind:
                 found: dict[str, Any] = operation
                 return found
         raise CliError(f"the API knows of no {kind} of instance {instance_id}")
@@ -82,7 +82,7 @@ class Tenant:
 def check_done(operation: dict[str, Any]) -> None:
     """Raise CliError for an operation that ended in any other way."""
     if operation["state"] != "DONE":
-        error = operation.get("error") or "it says no reason"
+        error = (operation["error"] or {}).get("message", "it says no reason")
         raise CliError(f"{operation['kind']} is {operation['state']}: {error}", f"coffer operation show {operation['id']}")
 
 

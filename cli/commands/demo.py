@@ -114,7 +114,7 @@ def _say_how_to_go_on(where: StateDir, out: Console, login: Login, instance_id: 
             ],
         ),
         ("API", [f"{provision.api_url(lifecycle.LOOPBACK, ports)}/docs"]),
-        ("This operation in Temporal", [operation["ui_url"]]),
+        ("This operation in Temporal", [link["href"] for link in operation["links"] if link["rel"] == "workflow"]),
     )
     for title, lines in rows:
         out.print(f"\n[bold]{title}[/bold]")

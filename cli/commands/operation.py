@@ -13,7 +13,7 @@ from cli.output import console, json_option, seconds, show, show_one, state_opti
 from cli.rest import Api, sign_in
 from cli.statedir import resolve
 
-COLUMNS = ("id", "kind", "instance", "state", "step", "created", "took", "error")
+COLUMNS = ("id", "kind", "instance_id", "state", "created", "took", "error")
 POLL = 0.5
 
 
@@ -65,7 +65,7 @@ def show_(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -
     if as_json:
         show_one(found, as_json)
     else:
-        show_one({name: value for name, value in found.items() if name != "steps"}, as_json)
+        show_one({name: value for name, value in _line(found).items() if name not in ("steps", "links")}, as_json)
         console().print(steps.table_of(found))
 
 
@@ -105,5 +105,5 @@ def _act(api: Api, id: str, action: str, as_json: bool, watch: bool) -> None:
 
 
 def _line(operation: dict[str, Any]) -> dict[str, Any]:
-    took = seconds(operation.get("created"), operation.get("finished"))
-    return {**operation, "took": took}
+    error = (operation["error"] or {}).get("message", "")
+    return {**operation, "took": seconds(operation["created"], operation["finished"]), "error": error}
