@@ -36,7 +36,7 @@ class RecordActivities:
     def set_server(self, facts: ServerFacts) -> None:
         """Where the guest answers and what address the tenant uses."""
         with self._database.write() as s:
-            mine = update(Instance).where(Instance.id == facts.op.instance_id, Instance.generation <= facts.op.generation)
+            mine = update(Instance).where(Instance.id == facts.op.instance_id, Instance.operation_id == facts.op.id)
             s.execute(
                 mine.values(
                     server_key=facts.key,
