@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.service import KeepAliveConfig
+from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 
 R = TypeVar("R")
 
@@ -40,15 +40,17 @@ class TemporalBridge:
         return asyncio.run_coroutine_threadsafe(coro, self._loop)
 
     async def client(self) -> Client:
-        """For use inside coroutines of this bridge."""
+        """For use inside coroutines of this bridge.  Raises RPCError when there is nothing to connect to."""
         if self._client is None:
-            self._client = await Client.connect(
-                self.address,
-                namespace=self.namespace,
-                data_converter=self._converter,
-                lazy=True,
-                keep_alive_config=KeepAliveConfig(interval_millis=10_000, timeout_millis=5_000),
-            )
+            try:
+                self._client = await Client.connect(
+                    self.address,
+                    namespace=self.namespace,
+                    data_converter=self._converter,
+                    keep_alive_config=KeepAliveConfig(interval_millis=10_000, timeout_millis=5_000),
+                )
+            except RuntimeError as e:  # what the SDK makes of a refused connection
+                raise RPCError(str(e), RPCStatusCode.UNAVAILABLE, b"") from e
         return self._client
 
     def close(self) -> None:
