@@ -2,11 +2,12 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import structlog
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 from flask_smorest import Api  # type: ignore[import-untyped]
 from oslo_config.cfg import ConfigOpts
 
@@ -66,18 +67,14 @@ def _chain(app: Flask) -> None:
 
 
 def check_policy() -> None:
-    """The rule of the handler that will answer.  A handler with several rules calls `require` itself; one with none is in PUBLIC."""
+    """The rule of the handler that will answer; a handler with several calls `require` itself.  Without a rule nothing is answered."""
     if "context" not in g or request.url_rule is None:
         return
-    names = g.matched_policy = _policies_of_request()
+    names = routes.policy_of(request.endpoint, request.method, current_app.view_functions)
+    if not names:
+        raise RuntimeError(f"{request.endpoint} has no policy")
     if len(names) == 1:
         routes.require(names[0])
-
-
-def _policies_of_request() -> tuple[str, ...]:
-    from flask import current_app
-
-    return routes.policy_of(request.endpoint, request.method, current_app.view_functions)
 
 
 def _configure(app: Flask) -> None:
@@ -85,7 +82,6 @@ def _configure(app: Flask) -> None:
         API_TITLE="Coffer",
         API_VERSION="v1.0",
         OPENAPI_VERSION="3.0.3",
-        OPENAPI_URL_PREFIX=None,
         MAX_CONTENT_LENGTH=MAX_BODY,
         PROVIDE_AUTOMATIC_OPTIONS=False,
         PROPAGATE_EXCEPTIONS=False,
@@ -114,13 +110,14 @@ def _development_tokens(conf: ConfigOpts, keys: keyring.Keyring) -> DevelopmentT
 
 def log_json(level: str) -> None:
     """One JSON object a line on stderr, whoever logs."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
+    common: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    as_json: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
-        processors=shared, wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level])
+        processors=[*common, *as_json],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler()
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=as_json))
+    logging.basicConfig(handlers=[handler], level=max(logging.getLevelNamesMapping()[level], logging.WARNING))

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import structlog
 from flask import Flask, g, request
-from oslo_policy.policy import PolicyNotAuthorized
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException
@@ -107,8 +106,6 @@ def answer_for(e: Exception) -> Response:
             return fault_reply(413, str(e))
         case NotAllowed():
             return fault_reply(409, str(e))
-        case PolicyNotAuthorized():
-            return fault_reply(403, f"Policy doesn't allow {g.get('policy', 'this')} to be performed.")
         case GuestSilent():
             return fault_reply(503, "The instance did not answer in time. Try again later.", {"Retry-After": "5"})
         case OperationalError() | InterfaceError() | PoolExhausted():

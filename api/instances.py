@@ -1,6 +1,6 @@
 """Finding instances as the caller may see them."""
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from api.context import Context, base_url, services
@@ -13,25 +13,26 @@ def visible(project_id: str) -> ColumnElement[bool]:
     return and_(Instance.project_id == project_id, Instance.deleted_at.is_(None))
 
 
-def rows() -> Select[Instance, str, str, str, str]:
-    """All that a view of an instance needs, in one statement; see views.Row."""
-    holder = and_(
-        OperationRow.id == func.coalesce(Instance.delete_operation_id, Instance.operation_id),
-        OperationRow.state.in_(OperationState.open()),
-    )
-    return (
-        select(Instance, OperationRow.kind, DatastoreVersion.name, DatastoreVersion.version, Datastore.name)
-        .outerjoin(OperationRow, holder)
-        .join(DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id)
-        .join(Datastore, Datastore.id == DatastoreVersion.datastore_id)
-    )
+_HOLDER = and_(
+    OperationRow.id == func.coalesce(Instance.delete_operation_id, Instance.operation_id),
+    OperationRow.state.in_(OperationState.open()),
+)
+ROWS = (
+    select(Instance, OperationRow.kind, DatastoreVersion.name, DatastoreVersion.version, Datastore.name)
+    .outerjoin(OperationRow, _HOLDER)
+    .join(DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id)
+    .join(Datastore, Datastore.id == DatastoreVersion.datastore_id)
+)
+"""All that a view of an instance needs, in one statement; see views.Row."""
+
+_ONE = ROWS.where(Instance.id == bindparam("id"), Instance.project_id == bindparam("project"), Instance.deleted_at.is_(None))
 
 
 def find_row(s: Session, who: Context, instance_id: str) -> Row:
-    found = s.execute(rows().where(Instance.id == instance_id, visible(who.project_id))).first()
+    found = s.execute(_ONE, {"id": instance_id, "project": who.project_id}).first()
     if found is None:
         raise NotFound(f"Instance '{instance_id}' cannot be found.")
-    return found._tuple()
+    return found
 
 
 def find(s: Session, who: Context, instance_id: str) -> Instance:

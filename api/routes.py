@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
-from flask import Request, g, request
+from flask import Request, request
 from flask.views import MethodView
 from flask_smorest import Blueprint  # type: ignore[import-untyped]
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
@@ -90,8 +90,7 @@ def policy_of(endpoint: str | None, method: str, views: dict[str, Any]) -> tuple
 
 
 def require(name: str) -> None:
-    """Raises PolicyNotAuthorized unless the caller may do that."""
-    g.policy = name
+    """Raises Forbidden unless the caller may do that."""
     services().policies.require(name, context())
 
 

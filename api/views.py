@@ -53,7 +53,8 @@ def status_of(instance: Instance, operation_kind: str | None) -> tuple[str, str]
 def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
     instance, kind, version, _number, datastore = row
     status, operating_status = status_of(instance, kind)
-    view = {
+    addresses = instance.addresses
+    view: dict[str, Any] = {
         "id": instance.id,
         "name": instance.name,
         "status": status,
@@ -62,12 +63,12 @@ def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
         "flavor": {"id": instance.flavor_id, "links": viewer.links("flavors", instance.flavor_id)},
         "datastore": {"type": datastore, "version": version},
         "region": viewer.region,
-        "access": {"is_public": any(a["type"] == "public" for a in instance.addresses)} if instance.addresses else {},
+        "access": {"is_public": any(a["type"] == "public" for a in addresses)} if addresses else {},
         "volume": {"size": instance.volume_size},
     }
-    if instance.addresses and status != "BUILD":
-        view["ip"] = [a["address"] for a in instance.addresses]
-        view["addresses"] = instance.addresses
+    if addresses and status != "BUILD":
+        view["ip"] = [a["address"] for a in addresses]
+        view["addresses"] = addresses
     if viewer.is_admin:
         view["tenant_id"] = instance.project_id
     return view

@@ -140,9 +140,9 @@ def _rule(action: str, argument: object) -> str:
 def _page(query: dict[str, Any], view: Any) -> ResponseReturnValue:
     who = context()
     mine = Instance.project_id == who.project_id
-    statement = instances.rows().where(instances.visible(who.project_id))
+    statement = instances.ROWS.where(instances.visible(who.project_id))
     with services().database.read() as s:
         rows, more = paging.newest_first(s, statement, Instance, mine, query)
     viewer = instances.viewer(who)
-    body = {"instances": [view(row._tuple(), viewer) for row in rows]}
+    body = {"instances": [view(row, viewer) for row in rows]}
     return reply(paging.with_next(body, rows[-1][0].id if more else None, paging.page_limit(query)))

@@ -119,7 +119,7 @@ class InstanceQuery(PageQuery):
     include_clustered = Text(metadata={"description": "Accepted and without effect: there are no clusters."})
 
 
-class Flavor(Schema):
+class FlavorShown(Schema):
     id = fields.String(required=True)
     links = fields.List(fields.Nested(Link), required=True)
 
@@ -156,7 +156,7 @@ class InstanceInList(Schema):
     status = fields.String(required=True, validate=STATUS)
     operating_status = fields.String(required=True, validate=OPERATING)
     links = fields.List(fields.Nested(Link), required=True)
-    flavor = fields.Nested(Flavor, required=True)
+    flavor = fields.Nested(FlavorShown, required=True)
     datastore = fields.Nested(DatastoreShown, required=True)
     region = fields.String(required=True)
     access = fields.Dict(required=True)

@@ -1,12 +1,15 @@
 """The API in process over SQLite, with a stand-in for Temporal."""
 
-import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.api.stand import Stand, configured
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,3 @@ def stand(stand_config: Path) -> Iterator[Stand]:
     stand = Stand(stand_config)
     yield stand
     stand.close()
-
-
-__all__ = ["json"]

@@ -61,7 +61,11 @@ def seed(database: Database) -> None:
         s.add_all([mariadb, redis, empty])
         s.flush()
         s.add(DatastoreVersion(id=MARIADB, datastore_id=mariadb.id, name="10.11", version="10.11", manager="mariadb"))
-        s.add(DatastoreVersion(id=OLD_MARIADB, datastore_id=mariadb.id, name="10.3", version="10.3", manager="mariadb", active=False))
+        s.add(
+            DatastoreVersion(
+                id=OLD_MARIADB, datastore_id=mariadb.id, name="10.3", version="10.3", manager="mariadb", active=False
+            )
+        )
         s.add(DatastoreVersion(id=REDIS, datastore_id=redis.id, name="7.0", version="7.0", manager="redis"))
         s.add(FlavorRow(id="1", name="tiny", ram_mb=512, vcpus=1, disk_gb=1))
         s.add(FlavorRow(id="db.small", name="small", ram_mb=1024, vcpus=1, disk_gb=2))

@@ -81,10 +81,11 @@ class Temporal:
 
     # -- as the client
 
-    async def start_workflow(self, kind: str, payload: dict[str, Any], *, id: str, memo: dict[str, str], **_: Any) -> None:
+    async def start_workflow(self, kind: str, payload: dict[str, Any], *, id: str, memo: dict[str, str], **_: Any) -> Any:
         if any(run.open and run.workflow_id == id for run in self.runs):
             raise WorkflowAlreadyStartedError(id, kind)
         self.runs.append(Run(kind, json.loads(json.dumps(payload)), id, memo["operation_id"]))
+        return SimpleNamespace(result_run_id=memo["operation_id"])
 
     async def execute_workflow(self, _kind: str, question: GuestQuestion, **_: Any) -> dict[str, Any]:
         self.questions.append(question)
@@ -95,8 +96,8 @@ class Temporal:
             await asyncio.sleep(3600)
         return dict(answer)
 
-    def get_workflow_handle(self, workflow_id: str) -> "Handle":
-        found = [run for run in self.runs if run.workflow_id == workflow_id]
+    def get_workflow_handle(self, workflow_id: str, run_id: str | None = None) -> "Handle":
+        found = [run for run in self.runs if run.workflow_id == workflow_id and run_id in (None, run.operation_id)]
         return Handle(self, found[-1] if found else None)
 
     async def _reset_activity(self, request: ResetActivityRequest) -> None:
@@ -162,7 +163,7 @@ class Handle:
         return SimpleNamespace(
             close_time=None if run.open else "closed",
             status=WorkflowExecutionStatus.RUNNING if run.open else WorkflowExecutionStatus.COMPLETED,
-            run_id="run",
+            run_id=run.operation_id,
             memo_value=memo_value,
             raw_description=SimpleNamespace(pending_activities=pending),
         )
