@@ -1,7 +1,7 @@
 """A caller killed at any line of a driver leaves something that the same call completes and delete removes.
 
-Each crash is a forked child that sends itself SIGKILL when it has run so many lines of the driver (or of subprocess, where
-the driver starts programs).  The push run tries an even sample of all lines; the slow run tries each.
+Each crash is a forked child that sends itself SIGKILL at a point of the call: a line of the driver (or of subprocess, where
+the driver starts programs) as reached by one path of calls.  The push run tries an even sample of all; the slow run tries each.
 """
 
 import multiprocessing
@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,16 +22,18 @@ from tests.support.local_guest import eventually
 SAMPLES = 12
 FORK = multiprocessing.get_context("fork")
 
+Point = tuple[tuple[str, int], ...]
+"""File and line of each frame, innermost first."""
 
-def traced(work: Callable[[], object], source: str, at_line: Callable[[], None]) -> None:
+
+def traced(work: Callable[[], object], source: str, at_point: Callable[[Point], None]) -> None:
     def on_line(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
-            at_line()
+            at_point(point_of(frame, source))
         return on_line
 
     def on_call(frame: FrameType, _: str, __: Any) -> Any:
-        file = frame.f_code.co_filename
-        return on_line if file.startswith(source) or file.endswith("/subprocess.py") else None
+        return on_line if is_driver(frame, source) else None
 
     sys.settrace(on_call)
     try:
@@ -40,115 +42,116 @@ def traced(work: Callable[[], object], source: str, at_line: Callable[[], None])
         sys.settrace(None)
 
 
-def lines_of(work: Callable[[], object], source: str) -> int:
-    """How many lines a call runs, by running it."""
-    lines = 0
-
-    def count() -> None:
-        nonlocal lines
-        lines += 1
-
-    traced(work, source, count)
-    return lines
+def is_driver(frame: FrameType, source: str) -> bool:
+    file = frame.f_code.co_filename
+    return file.startswith(source) or file.endswith("/subprocess.py")
 
 
-def crash(work: Callable[[], object], source: str, line: int) -> bool:
-    """Runs the call in a child that dies at its n-th line; False when it had no such line."""
+def point_of(frame: FrameType | None, source: str) -> Point:
+    lines = []
+    while frame is not None:
+        if is_driver(frame, source):
+            lines.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(lines)
 
-    def child() -> None:
-        left = line
 
-        def count() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+def points_of(work: Callable[[], object], source: str) -> list[Point]:
+    """Where a call comes by, in order, by running it."""
+    points: dict[Point, None] = {}
+    traced(work, source, lambda point: points.setdefault(point))
+    return list(points)
 
-        traced(work, source, count)
 
-    process = FORK.Process(target=child)
+def crash(work: Callable[[], object], source: str, at: Point) -> None:
+    """Runs the call in a child that dies when it first gets to the point, if it does."""
+
+    def die(point: Point) -> None:
+        if point == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = FORK.Process(target=lambda: traced(work, source, die))
     process.start()
     process.join(60)
     assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode != 0
 
 
-def sample(lines: int, samples: int | None) -> Iterator[int]:
-    step = max(1, lines // samples) if samples else 1
-    return iter(range(1, lines + 1, step))
+def sample(points: list[Point], samples: int | None) -> list[tuple[int, Point]]:
+    step = max(1, len(points) // samples) if samples else 1
+    return list(enumerate(points[::step]))
 
 
 EVERY = [
     pytest.param(SAMPLES, id="sampled"),
-    pytest.param(None, id="every line", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    pytest.param(None, id="every point", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
 ]
 
 
 @pytest.mark.parametrize("samples", EVERY)
 def test_create_volume(things: Things, driver: Driver, samples: int | None) -> None:
-    lines = lines_of(things.volume, driver.source)
+    points = points_of(things.volume, driver.source)
     things.remove()
-    for line in sample(lines, samples):
-        crash(things.volume, driver.source, line)
-        if line % 2:
+    for number, point in sample(points, samples):
+        crash(things.volume, driver.source, point)
+        if number % 2:
             things.volume()
             assert eventually(lambda: status_of_volume(things) == VolumeStatus.AVAILABLE, 60)
         things.remove()
-        assert driver.left() == [], line
+        assert driver.left() == [], point
 
 
 @pytest.mark.parametrize("samples", EVERY)
 def test_delete_volume(things: Things, driver: Driver, samples: int | None) -> None:
     things.volume()
-    lines = lines_of(lambda: things.cloud.volumes.delete_volume(things.key), driver.source)
-    for line in sample(lines, samples):
+    points = points_of(lambda: things.cloud.volumes.delete_volume(things.key), driver.source)
+    for number, point in sample(points, samples):
         things.volume()
-        crash(lambda: things.cloud.volumes.delete_volume(things.key), driver.source, line)
-        if line % 2:  # wanted again, whatever is left of it
+        crash(lambda: things.cloud.volumes.delete_volume(things.key), driver.source, point)
+        if number % 2:  # wanted again, whatever is left of it
             things.volume()
             assert eventually(lambda: status_of_volume(things) == VolumeStatus.AVAILABLE, 60)
         things.remove()
-        assert driver.left() == [], line
+        assert driver.left() == [], point
 
 
 @pytest.mark.parametrize("samples", EVERY)
 def test_create_server(things: Things, driver: Driver, samples: int | None) -> None:
-    lines = lines_of(things.server, driver.source)
+    points = points_of(things.server, driver.source)
     things.remove()
-    for line in sample(lines, samples):
-        crash(things.server, driver.source, line)
-        if line % 2:
+    for number, point in sample(points, samples):
+        crash(things.server, driver.source, point)
+        if number % 2:
             things.server()
             assert eventually(lambda: status_of_server(things) == ServerStatus.ACTIVE, 60)
-            assert driver.doubled(things.key) == [], line
+            assert driver.doubled(things.key) == [], point
         things.remove()
-        assert driver.left() == [], line
+        assert driver.left() == [], point
 
 
 @pytest.mark.parametrize("samples", EVERY)
 def test_delete_server(things: Things, driver: Driver, samples: int | None) -> None:
     things.server()
-    lines = lines_of(lambda: things.cloud.compute.delete_server(things.key), driver.source)
-    for line in sample(lines, samples):
+    points = points_of(lambda: things.cloud.compute.delete_server(things.key), driver.source)
+    for number, point in sample(points, samples):
         things.server()
-        crash(lambda: things.cloud.compute.delete_server(things.key), driver.source, line)
-        if line % 2:  # wanted again, whatever is left of it
+        crash(lambda: things.cloud.compute.delete_server(things.key), driver.source, point)
+        if number % 2:  # wanted again, whatever is left of it
             things.server()
             assert eventually(lambda: status_of_server(things) == ServerStatus.ACTIVE, 60)
-            assert driver.doubled(things.key) == [], line
+            assert driver.doubled(things.key) == [], point
         things.remove()
-        assert driver.left() == [], line
+        assert driver.left() == [], point
 
 
 @pytest.mark.parametrize("samples", EVERY)
 def test_reboot_server(things: Things, driver: Driver, samples: int | None) -> None:
     things.server()
-    lines = lines_of(lambda: things.cloud.compute.reboot_server(things.key), driver.source)
-    for line in sample(lines, samples):
-        crash(lambda: things.cloud.compute.reboot_server(things.key), driver.source, line)
+    points = points_of(lambda: things.cloud.compute.reboot_server(things.key), driver.source)
+    for _, point in sample(points, samples):
+        crash(lambda: things.cloud.compute.reboot_server(things.key), driver.source, point)
         things.cloud.compute.reboot_server(things.key)
         assert eventually(lambda: status_of_server(things) == ServerStatus.ACTIVE, 60)
-        assert driver.doubled(things.key) == [], line
+        assert driver.doubled(things.key) == [], point
 
 
 @pytest.mark.parametrize("milliseconds", [1, 2, 4, 8, 12, 16, 24, 32, 48, 64])
