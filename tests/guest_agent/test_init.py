@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.guest_agent.engines import rss_kb
 from tests.guest_agent.server import RpcError, Server, until
 
 # A unit that leaves a line in a file when it begins and when it is asked to end.
@@ -232,6 +233,4 @@ def test_remove_stops_and_forgets(stub: Server) -> None:
 
 
 def test_is_small(stub: Server) -> None:
-    status = Path(f"/proc/{stub.pid('init')}/status").read_text()
-    resident = int(status.split("VmRSS:")[1].split()[0])
-    assert resident < 12 * 1024
+    assert rss_kb(stub.pid("init")) < 12 * 1024

@@ -1,5 +1,6 @@
 """MariaDB as a datastore."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -106,8 +107,10 @@ class MariaDB(Datastore):
 
     def check_options(self, databases: Sequence[DatabaseSpec]) -> None:
         with self._connected() as engine:
-            rows = engine.execute("SELECT character_set_name, collation_name FROM information_schema.collations")
-        known = {(str(character_set), str(collation)) for character_set, collation in rows}
+            known = engine.execute(
+                "SELECT character_set_name, collation_name, full_collation_name"
+                " FROM information_schema.collation_character_set_applicability"
+            )
         for database in databases:
             if not _is_known(database, known):
                 raise InvalidRequest(f"There is no such character set or collation for '{database.name}'.")
@@ -216,10 +219,13 @@ class MariaDB(Datastore):
         engine.execute(f"REVOKE ALL PRIVILEGES ON {names.identifier(pattern)}.* FROM %s@%s", account.name, account.host)
 
 
-def _is_known(database: DatabaseSpec, known: set[tuple[str, str]]) -> bool:
-    character_set, collate = database.character_set, database.collate
+def _is_known(database: DatabaseSpec, known: Sequence[tuple[str, ...]]) -> bool:
+    character_set, collate = _present_name(database.character_set), _present_name(database.collate)
     return any(
-        (character_set is None or character_set.lower() == known_set.lower())
-        and (collate is None or collate.lower() == known_collation.lower())
-        for known_set, known_collation in known
+        character_set in (None, known_set) and (collate is None or collate in collations) for known_set, *collations in known
     )
+
+
+def _present_name(name: str | None) -> str | None:
+    """The old name `utf8`, alone or before a collation's, stands for `utf8mb3`."""
+    return re.sub(r"^utf8(?=_|$)", "utf8mb3", name.lower()) if name else None

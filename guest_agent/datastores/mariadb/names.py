@@ -35,6 +35,9 @@ def check_user_name(name: str) -> None:
     _check_characters(name, "user")
     if len(name) > MAX_USER:
         raise InvalidRequest(f"A user name has at most {MAX_USER} characters.")
+    if len(name) > 1 and name.startswith("'") and name.endswith("'"):
+        # At login the server takes such a pair off the name it is given.
+        raise InvalidRequest("A user name is not enclosed in single quotes.")
     if name.casefold() in INTERNAL_USERS | KEYWORDS:
         raise InvalidRequest(f"The user name '{name}' is reserved.")
 
@@ -71,11 +74,13 @@ def _is_address(host: str) -> bool:
 
 
 def _is_network(host: str) -> bool:
+    """A mask of nothing but zeros is no network: the server takes it for none at all."""
     address, _, mask = host.partition("/")
     try:
-        return str(ipaddress.IPv4Network((address, mask)).with_netmask) == host
+        network = ipaddress.IPv4Network((address, mask))
     except ValueError:
         return False
+    return network.prefixlen > 0 and network.with_netmask == host
 
 
 def identifier(name: str) -> str:

@@ -124,7 +124,7 @@ class PostgreSQL(Datastore):
         known = engine.query("SELECT pg_char_to_encoding(%s) >= 0", encoding)[0][0]
         if known and database.collate:
             known = engine.query(
-                "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'c' AND %s IN (collname, collcollate)"
+                "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'c' AND %s::text IN (collname::text, collcollate)"
                 " AND collencoding IN (-1, pg_char_to_encoding(%s)))",
                 database.collate,
                 encoding,

@@ -55,7 +55,10 @@ class Redis(Datastore):
         if self.is_initialised():
             return
         fresh = self.fresh_directory()
-        accounts = [f"user {ROOT} off -@all", f"user {self.admin} on {_hashed(self.admin_password())} {' '.join(EVERYTHING)}"]
+        accounts = [
+            f"user {ROOT} off sanitize-payload resetchannels -@all",
+            f"user {self.admin} on {_hashed(self.admin_password())} {' '.join(EVERYTHING)}",
+        ]
         write_durably(str(fresh / ACL_FILE), "".join(f"{line}\n" for line in accounts).encode())
         if self.account:
             shutil.chown(fresh / ACL_FILE, self.account)
