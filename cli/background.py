@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 READY = b"R"
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def detach(main: Callable[[Callable[[], None]], int]) -> int:
@@ -16,8 +17,10 @@ def detach(main: Callable[[Callable[[], None]], int]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     told, tell = os.pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # until it is known whom to pass an interrupt on to
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(told)
         os.setsid()
         if os.fork():
@@ -25,8 +28,16 @@ def detach(main: Callable[[Callable[[], None]], int]) -> int:
         _become(main, tell)
     os.close(tell)
     os.waitpid(child, 0)
-    with os.fdopen(told, "rb") as pipe:
-        return _wait(pipe.read)
+    with os.fdopen(told, "rb", buffering=0) as pipe:
+        pid = int(pipe.readline() or 0)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            answer = pipe.read(1)
+        except KeyboardInterrupt:
+            if pid:
+                os.kill(pid, signal.SIGTERM)
+            raise
+    return 0 if answer == READY else int(answer or b"1")
 
 
 def _become(main: Callable[[Callable[[], None]], int], tell: int) -> None:
@@ -48,18 +59,3 @@ def _tell(fd: int, what: bytes) -> None:
         os.write(fd, what)
     except BrokenPipeError:
         return  # the caller has left, as it does once we are usable
-
-
-def _wait(read: Callable[[int], bytes]) -> int:
-    pid = b""
-    while not pid.endswith(b"\n"):
-        piece = read(1)
-        if not piece:
-            return 1
-        pid += piece
-    try:
-        answer = read(1)
-    except KeyboardInterrupt:
-        os.kill(int(pid), signal.SIGTERM)
-        raise
-    return 0 if answer == READY else int(answer or b"1")

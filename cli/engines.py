@@ -8,6 +8,8 @@ import psycopg
 import pymysql
 import redis
 
+from cli.errors import CliError
+
 TIMEOUT = 10
 
 
@@ -33,7 +35,7 @@ class Engine:
     version: str
     url: str
     shell: str
-    use: Callable[[Login], Used]
+    visit: Callable[[Login], Used]
     statement: str
     has_databases: bool = True
 
@@ -76,12 +78,20 @@ def use_redis(login: Login) -> Used:
     return Used(server["redis_version"], visits)
 
 
+def use(engine: Engine, login: Login) -> Used:
+    """One visit.  Raises CliError with what the driver says."""
+    try:
+        return engine.visit(login)
+    except (pymysql.MySQLError, psycopg.Error, redis.RedisError, OSError) as e:
+        raise CliError(f"{engine.datastore} at {login.host} can't be used: {e}") from e
+
+
 ENGINES: Mapping[str, Engine] = {
     "mariadb": Engine(
         "mariadb",
         "10.11",
         "mysql://{user}:{password}@{host}:3306/{database}",
-        "mariadb --host={host} --user={user} --password={password} {database}",
+        "MYSQL_PWD={password} mariadb --host={host} --user={user} {database}",
         use_mariadb,
         "INSERT INTO visits ...; SELECT VERSION(), COUNT(*) FROM visits",
     ),
@@ -89,7 +99,7 @@ ENGINES: Mapping[str, Engine] = {
         "postgresql",
         "15",
         "postgresql://{user}:{password}@{host}:5432/{database}",
-        "psql postgresql://{user}:{password}@{host}:5432/{database}",
+        "PGPASSWORD={password} psql --host={host} --username={user} {database}",
         use_postgresql,
         "INSERT INTO visits ...; SELECT version, count(*) FROM visits",
     ),
@@ -97,7 +107,7 @@ ENGINES: Mapping[str, Engine] = {
         "redis",
         "7.0",
         "redis://{user}:{password}@{host}:6379/0",
-        "redis-cli -u redis://{user}:{password}@{host}:6379/0",
+        "REDISCLI_AUTH={password} redis-cli -h {host} --user {user}",
         use_redis,
         "INCR visits; INFO server",
         has_databases=False,

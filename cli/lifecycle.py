@@ -52,9 +52,9 @@ class Narrator:
 def check(want: Want) -> None:
     """Raise CliError for all that is wrong before anything is changed, ports aside."""
     check_loopback(want.host)
-    check_usable(want.state)
     if want.state.holder() is not None:
         raise already_running(want.state)
+    check_usable(want.state)
     parts.check_programs()
 
 
@@ -75,6 +75,7 @@ def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool =
 
         async def usable() -> None:
             print(ready_line(want.host, ports), file=announce or sys.stdout, flush=True)
+            say(f"clients: export OS_CLIENT_CONFIG_FILE={state.clouds}, then openstack --os-cloud coffer database instance list")
             if detached:
                 say.leave_terminal()
             on_ready()

@@ -2,8 +2,11 @@
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import click
+
+from cli.errors import CliError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("cli.commands.run:up", "Run Coffer on this machine."),
@@ -32,6 +35,13 @@ class Lazy(click.Group):
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PermissionError as e:
+            what = f"{e.filename}: " if e.filename else ""
+            raise CliError(f"{what}{e.strerror}", "it belongs to another user: run the command as that one") from e
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

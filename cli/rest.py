@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from cli.http import opener
 from cli.statedir import StateDir
 
 TIMEOUT = 30.0
+PATIENCE = 20.0
+PAUSE = 0.3
 NOT_FOUND = 404
 
 
@@ -33,7 +36,15 @@ class Api:
     token: str
 
     def get(self, path: str) -> Any:
-        return self._call("GET", path)
+        """Asks again for a while when nothing answers: the API may just be coming back."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._call("GET", path)
+            except Unreachable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE)
 
     def post(self, path: str, body: Any) -> Any:
         return self._call("POST", path, body)
@@ -60,7 +71,7 @@ def sign_in(state: StateDir, cloud: str = "coffer") -> Api:
     return Api(url.rstrip("/"), headers["X-Subject-Token"])
 
 
-class Unreachable(Exception):
+class Unreachable(CliError):
     """Nothing answers there."""
 
 
@@ -74,7 +85,7 @@ def call(method: str, url: str, body: Any, headers: dict[str, str]) -> tuple[Any
     except urllib.error.HTTPError as e:
         raise ApiError(e.code, _fault(e.read())) from e
     except (urllib.error.URLError, OSError, http.client.HTTPException) as e:
-        raise Unreachable(str(e)) from e
+        raise Unreachable(f"nothing answers at {url}", "coffer status shows what runs") from e
 
 
 def _fault(raw: bytes) -> str:

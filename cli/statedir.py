@@ -127,7 +127,7 @@ def check_usable(state: StateDir) -> None:
     if nearest == state.root and any(nearest.iterdir()) and not state.exists():
         raise CliError(f"{state.root} holds something that is not Coffer's", "name a new or empty directory with --state DIR")
     if os.geteuid() == 0:
-        for parent in nearest.parents:
+        for parent in (*reversed(nearest.parents), *([nearest] if nearest != state.root else [])):
             if not parent.stat().st_mode & TRAVERSABLE:
                 raise CliError(
                     f"database engines run as users of their own and can't pass through {parent}", "choose a directory elsewhere"
@@ -167,6 +167,8 @@ def _has_open(pid: int, path: Path) -> bool:
         return any(fd.readlink() == path for fd in Path(f"/proc/{pid}/fd").iterdir())
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True  # another user's process; who may not look may not signal either
 
 
 def _user_name() -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cli import lifecycle, provision, steps
 from cli.commands.run import port_options
-from cli.engines import ENGINES, Login
+from cli.engines import ENGINES, Login, use
 from cli.errors import CliError
 from cli.output import console, state_option
 from cli.ports import WantPorts
@@ -71,7 +71,7 @@ def _show(where: StateDir, out: Console) -> None:
     tenant = Tenant(sign_in(where, CLOUD))
     instance_id, password, operation = _instance(where, tenant, out)
     login = tenant.instance(instance_id, password).login
-    used = ENGINE.use(login)
+    used = use(ENGINE, login)
     out.print(f"\nConnected to {login.host} as {login.user}: {ENGINE.statement}")
     out.print(f"  -> MariaDB [green]{used.version}[/green], {used.visits} visit{'' if used.visits == 1 else 's'} recorded")
     _say_how_to_go_on(where, out, login, instance_id, operation)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cli import leftovers, lifecycle, steps
+from cli import engines, leftovers, lifecycle, steps
 from cli.engines import ENGINES, Engine
 from cli.errors import CliError
 from cli.output import console, json_option, table
@@ -86,7 +86,7 @@ def _whole_way(tenant: Tenant, engine: Engine) -> Timings:
         check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceRestart")["id"]))
 
     def use(visits: int) -> None:
-        used = engine.use(tenant.instance(instance_id, password).login)
+        used = engines.use(engine, tenant.instance(instance_id, password).login)
         if used.visits != visits or not used.version.startswith(engine.version):
             raise CliError(f"{engine.datastore} {used.version} remembers {used.visits} visits, not {visits}")
 

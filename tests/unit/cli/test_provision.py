@@ -1,0 +1,118 @@
+"""What a state directory holds, and which ones are refused before anything is in them."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import config
+from cli import catalog, provision
+from cli.errors import CliError
+from cli.ports import Ports
+from cli.statedir import LONGEST, StateDir, check_usable, read_json, resolve
+from models import Database
+
+PORTS = Ports(10001, 10002, 10003)
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    state = StateDir(tmp_path / "s")
+    provision.prepare(state, HOST, PORTS)
+    return state
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_are_private_and_engines_can_pass(state: StateDir) -> None:
+    assert mode(state.root) == 0o755
+    assert {
+        path.name for path in (state.config, state.keyring, state.identity, state.clouds, state.database) if mode(path) != 0o600
+    } == set()
+
+
+def test_the_configuration_is_what_api_and_worker_load(state: StateDir) -> None:
+    conf = config.load(state.config)
+    assert conf.database.connection == f"sqlite:///{state.database}"
+    assert (conf.api.bind_host, conf.api.bind_port, conf.temporal.address) == (HOST, 10001, "127.0.0.1:10002")
+    assert conf.cloud.local_directory == str(state.cloud)
+    assert provision.ports_before(state) == PORTS
+
+
+def test_a_second_start_keeps_users_keys_and_what_was_added(state: StateDir) -> None:
+    before = {path: path.read_text() for path in (state.identity, state.keyring)}
+    state.config.write_text(state.config.read_text() + "\n[quota]\ninstances = 77\n\n[DEFAULT]\nlog_level = DEBUG\n")
+    provision.prepare(state, HOST, Ports(11001, 11002, 11003))
+    conf = config.load(state.config)
+    assert (conf.quota.instances, conf.log_level, conf.api.bind_port) == (77, "DEBUG", 11001)
+    assert {path: path.read_text() for path in before} == before
+
+
+def test_three_clouds_sign_in_at_the_development_identity(state: StateDir) -> None:
+    clouds = yaml.safe_load(state.clouds.read_text())["clouds"]
+    users = {user["name"]: user for user in read_json(state.identity)["users"]}
+    assert set(clouds) == set(users) == {"coffer", "coffer-admin", "coffer-other"}
+    assert {cloud["auth"]["auth_url"] for cloud in clouds.values()} == {"http://127.0.0.1:10001/identity/v3"}
+    assert all(clouds[name]["auth"]["password"] == user["password"] for name, user in users.items())
+    assert users["coffer"]["project_id"] == users["coffer-admin"]["project_id"] != users["coffer-other"]["project_id"]
+    assert [name for name, user in users.items() if "admin" in user["roles"]] == ["coffer-admin"]
+    assert len({user["password"] for user in users.values()}) == 3
+
+
+def test_the_catalogue_is_there_once_however_often_it_is_seeded(state: StateDir) -> None:
+    provision.prepare(state, HOST, PORTS)
+    database = Database(provision.database_url(state))
+    with database.read() as s:
+        offered = [(d.name, v.version, v.manager, d.default_version_id == v.id) for d, v in catalog.versions(s)]
+        flavors = [(f.id, f.ram_mb) for f in catalog.flavors(s)]
+    database.close()
+    assert offered == [
+        ("mariadb", "10.11", "mariadb", True),
+        ("postgresql", "15", "postgresql", True),
+        ("redis", "7.0", "redis", True),
+    ]
+    assert flavors[0] == ("1", 512)
+    assert len(flavors) == 5
+
+
+def test_a_long_path_is_refused() -> None:
+    with pytest.raises(CliError, match=f"{LONGEST} is the most"):
+        resolve("/tmp/" + "x" * LONGEST)
+
+
+@pytest.mark.parametrize("path", ["/tmp/with space", "/tmp/a$b", "/tmp/q?x", "/tmp/100%"])
+def test_a_path_that_configuration_can_not_hold_is_refused(path: str) -> None:
+    with pytest.raises(CliError, match="characters"):
+        resolve(path)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(CliError, match="not Coffer's"):
+        check_usable(StateDir(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(CliError, match="is not a directory"):
+        check_usable(StateDir(tmp_path / "f" / "s"))
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cu-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's engines run as other users")
+def test_as_root_engines_must_get_through(closed: Path) -> None:
+    with pytest.raises(CliError, match=f"can't pass through {closed}"):
+        check_usable(StateDir(closed / "s"))
