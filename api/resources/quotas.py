@@ -27,7 +27,7 @@ class Quotas(MethodView):
         usage = select(QuotaUsage.resource, QuotaUsage.in_use).where(QuotaUsage.project_id == project)
         with services().database.read() as s:
             limits = lifecycle.quota_limits(s, project)
-            used = dict(s.execute(usage))
+            used = dict(s.execute(usage).all())
         shown = [
             {"resource": resource, "in_use": used.get(resource, 0), "reserved": 0, "limit": limit}
             for resource, limit in sorted(limits.items())

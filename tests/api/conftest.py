@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.api.stand import Stand, configured
+from tests.api.stand import Plant, Stand, configured
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.fixture(scope="session")
-def stand_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return configured(tmp_path_factory.mktemp("api"))
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
+    return Plant(configured(tmp_path_factory.mktemp("api")))
 
 
 @pytest.fixture
-def stand(stand_config: Path) -> Iterator[Stand]:
-    stand = Stand(stand_config)
+def stand(plant: Plant, tmp_path: Path) -> Iterator[Stand]:
+    stand = Stand(plant, tmp_path)
     yield stand
+    plant.conf.clear_override("page_size", "api")
     stand.close()

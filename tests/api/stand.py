@@ -1,22 +1,24 @@
 """One API with its rows, and clients that hold tokens of the development identity."""
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 import config
 from api.app import create_app
+from api.context import EXTENSION, Services
 from api.operations import Operations
 from api.tokens import DevelopmentTokens
 from models import Base, Database, Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow, QuotaUsage
 from models.base import new_id
 from security import keyring
-from security.vault import Vault
 from tests.api.temporal import Temporal
 
 CANARY = "c4nary-Passw0rd"
@@ -107,17 +109,32 @@ class Asker:
         return self.post("/instances", {"instance": {k: v for k, v in instance.items() if v is not ...}})
 
 
-class Stand:
+class Plant:
+    """What tests share: an application, and a database file with datastores and flavors to copy."""
+
     def __init__(self, config_file: Path) -> None:
+        self.directory = config_file.parent
         self.conf = config.load(config_file)
-        self.database = _memory() if self.conf.database.connection == "sqlite://" else Database(self.conf.database.connection)
-        Base.metadata.create_all(self.database.engine)
-        seed(self.database)
-        self.vault = Vault(keyring.load(Path(self.conf.secrets.keyring_file)))
+        self.template = self.directory / "template.db"
+        database = Database(f"sqlite:///{self.template}")
+        Base.metadata.create_all(database.engine)
+        seed(database)
+        database.close()
+        self.app = create_app(self.conf)
+
+
+class Stand:
+    """The application with rows and a Temporal of its own."""
+
+    def __init__(self, plant: Plant, directory: Path) -> None:
+        self.conf, self.app = plant.conf, plant.app
+        path = shutil.copy(plant.template, directory / "coffer.db")
+        self.database = Database(f"sqlite:///{path}")
+        parts: Services = self.app.extensions[EXTENSION]
+        self.vault, self.tokens = parts.vault, cast(DevelopmentTokens, parts.tokens)
         self.temporal = Temporal(self.database, self.vault)
         self.operations = Operations(self.database, self.temporal)  # type: ignore[arg-type]
-        self.app = create_app(self.conf, self.database, self.operations)
-        self.tokens: DevelopmentTokens = self.app.extensions["coffer"].tokens
+        self.app.extensions[EXTENSION] = dataclasses.replace(parts, database=self.database, operations=self.operations)
         self.alpha, self.beta, self.admin = (Asker(self, name) for name in PROJECTS)
 
     def close(self) -> None:
@@ -189,7 +206,3 @@ class Stand:
             yield sent
         finally:
             event.remove(self.database.engine, "before_cursor_execute", heard)
-
-
-def _memory() -> Database:
-    return Database("sqlite://")
