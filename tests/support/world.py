@@ -183,9 +183,12 @@ call_deadline = 3
                 )
             )
             s.flush()
-            spec = {"databases": [{"name": "app"}], "users": users or [{"name": "ada", "password": PASSWORD}]}
-            if self.manager == "redis":
-                spec["databases"] = []
+            spec = {
+                "databases": [{"name": "app"}],
+                "users": users or [{"name": "ada", "password": PASSWORD, "databases": [{"name": "app"}]}],
+            }
+            if self.manager == "redis":  # it has no databases
+                spec = {"databases": [], "users": [{"name": "ada", "password": PASSWORD}]}
             ref = self.vault.put(s, op.instance_id, "prepare", json.dumps(spec))
             job = CreateInstance(op, "db", "1", 1, "version-1", prepare_ref=ref)
             row = self.operations.record(s, "InstanceCreate", job, CALLER)
