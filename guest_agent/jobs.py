@@ -137,8 +137,7 @@ class Jobs:
         try:
             assert record.spec is not None
             steps = self._build(record.kind, record.spec)
-            for index in range(record.done, len(steps)):
-                step = steps[index]
+            for index, step in _from_step(record.step, steps):
                 if step.name != record.step:
                     record = self._advance(record, step=step.name, done=index)
                 outcome = self._attempt(step, self._notes(record))
@@ -185,3 +184,12 @@ class Jobs:
             self._records[record.job_id] = record
             self._changed.notify_all()
         return record
+
+
+def _from_step(name: str, steps: Sequence[Step]) -> list[tuple[int, Step]]:
+    """The step that had begun and those after it, each with its place."""
+    numbered = list(enumerate(steps))
+    for index, step in numbered:
+        if step.name == name:
+            return numbered[index:]
+    raise Internal(f"This agent's job has no step {name}.")

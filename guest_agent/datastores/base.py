@@ -15,7 +15,7 @@ from guest_agent.errors import (
     EngineUnavailable,
     UserNotFound,
 )
-from guest_agent.files import write_durably
+from guest_agent.files import sync_directory, write_durably
 from guest_agent.services import Services
 from guest_agent.settings import Settings
 from guest_agent.specs import Account, DatabaseSpec, User, UserSpec
@@ -44,17 +44,14 @@ class Datastore(ABC):
         self.services = services
         self.port = settings.port or self.standard_port
         self.account = settings.engine_account(self.usual_account)
+        self.data = settings.data_dir / "data"
         self.log_file = settings.log_dir / "engine.log"
 
     # What an engine provides.
 
     @abstractmethod
-    def is_initialised(self) -> bool:
-        """Whether the data directory holds a database."""
-
-    @abstractmethod
-    def initialise(self) -> None:
-        """Make the data directory, whole or not at all."""
+    def fill(self, fresh: Path) -> None:
+        """Make an empty database in this directory."""
 
     @abstractmethod
     def configure(self) -> None:
@@ -127,6 +124,22 @@ class Datastore(ABC):
 
     # What is the same for all.
 
+    def is_initialised(self) -> bool:
+        """Whether the data directory holds a database."""
+        return self.data.is_dir()
+
+    def initialise(self) -> None:
+        """Under another name, renamed when whole: what a killed attempt has left is never taken for a database."""
+        if self.is_initialised():
+            return
+        self._remove_left_behind()
+        fresh = self.engine_directory(self.settings.data_dir / f"data.{os.urandom(4).hex()}")
+        self.fill(fresh)
+        fresh.rename(self.data)
+        sync_directory(str(self.data.parent))
+        # A program of a killed attempt may have gone on writing until now.
+        self._remove_left_behind()
+
     def status(self) -> EngineStatus:
         if not self.is_initialised():
             return EngineStatus("none")
@@ -196,12 +209,9 @@ class Datastore(ABC):
     def configuration_file(self, name: str) -> Path:
         return self.settings.state_dir / "conf" / name
 
-    def fresh_directory(self) -> Path:
-        """An empty directory to initialise in, beside the final one. What earlier attempts have left goes away."""
+    def _remove_left_behind(self) -> None:
         for left_behind in self.settings.data_dir.glob("data.*"):
-            # A program of a killed attempt may still be writing there; the next attempt removes the rest.
             shutil.rmtree(left_behind, ignore_errors=True)
-        return self.engine_directory(self.settings.data_dir / f"data.{os.urandom(4).hex()}")
 
     def run_program(self, argv: Sequence[str], user: str | None = None) -> None:
         """Run one of the engine's own programs to its end, as `user` or as the agent."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,7 +41,7 @@ class Ordeal:
         planned = [[step, when] for step in steps for when in whens]
         self._plan.write_text(json.dumps(planned))
         job_id = f"{kind}-{self.deaths}"
-        self._insist("job.start", job_id=job_id, generation=1, kind=kind, spec=spec)
+        self.call("job.start", job_id=job_id, generation=1, kind=kind, spec=spec)
         status = until(lambda: self._ended(job_id))
         assert json.loads(self._plan.read_text()) == [], "a planned death did not come about"
         self.deaths += len(planned)
@@ -48,10 +50,10 @@ class Ordeal:
         return status["result"]
 
     def _ended(self, job_id: str) -> Any:
-        status = self._insist("job.status", job_id=job_id, wait=5, after=1)
+        status = self.call("job.status", job_id=job_id, wait=5, after=1)
         return None if status["state"] == "in_progress" else status
 
-    def _insist(self, method: str, **params: Any) -> Any:
+    def call(self, method: str, **params: Any) -> Any:
         """As the control plane does: the same call again, until it is answered."""
 
         def attempt() -> Any:
@@ -121,3 +123,19 @@ def run_database_jobs(ordeal: Ordeal, whens: Sequence[str]) -> None:
 def check_login(engine: Engine | None, name: str, password: str, database: str | None = None) -> None:
     if engine:
         engine.log_in(name, password, database if engine.has_databases else None)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("manager", ["mariadb", "postgresql"])
+def test_a_death_while_the_engines_own_programs_initialise_leaves_nothing(manager: str) -> None:
+    """They go on as orphans, writing what nobody will use."""
+    with running_server(manager) as server:
+        job = server.start("prepare")
+        data = server.path / "data"
+        for _ in range(3):
+            fresh = until(lambda: next(data.glob("data.*/*"), None)).parent
+            os.kill(server.pid("agent"), signal.SIGKILL)
+            Ordeal(server).call("hello")
+            until(lambda fresh=fresh: not fresh.exists())
+        assert server.wait(job)["state"] == "succeeded"
+        assert [path.name for path in data.iterdir() if path.name != "files"] == ["data"]

@@ -25,11 +25,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield ENGINES[request.param](server)
 
 
-@pytest.fixture
-def sql(engine: Engine) -> Engine:
-    if not engine.has_databases:
-        pytest.skip("no databases")
-    return engine
+with_databases = pytest.mark.parametrize("engine", ["mariadb", "postgresql"], indirect=True)
 
 
 def database_names(server: Server) -> list[str]:
@@ -165,6 +161,16 @@ def test_a_stopped_engine_is_unavailable_to_reads_and_started_again(engine: Engi
     assert engine.server.call("engine.status")["state"] == "running"
 
 
+def test_an_engine_that_hangs_is_not_running(engine: Engine) -> None:
+    pid = engine.server.pid("engine")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert engine.server.call("engine.status") == {"state": "stopped", "version": None}
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert engine.server.call("engine.status")["state"] == "running"
+
+
 def test_an_engine_that_will_not_start_says_why(engine: Engine) -> None:
     server = engine.server
     configuration = next((server.path / "state" / "conf").glob("*.c[no][nf]*"))
@@ -199,27 +205,28 @@ def test_no_password_is_in_any_log_or_journal(engine: Engine) -> None:
     assert [path for path in kept if secret.encode() in path.read_bytes()] == []
 
 
-def test_access_to_databases(sql: Engine) -> None:
-    server = sql.server
-    before = sql.inventory()
+@with_databases
+def test_access_to_databases(engine: Engine) -> None:
+    server = engine.server
+    before = engine.inventory()
     server.run("create_databases", databases=[{"name": "d_1"}, {"name": "dx1"}, {"name": "d%1"}])
     refused(server, "DatabaseExists", "create_databases", databases=[{"name": "another"}, {"name": "dx1"}])
     server.run("create_users", users=[{"name": "ada", "password": "p", "databases": [{"name": "d_1"}]}])
-    sql.log_in("ada", "p", "d_1")
+    engine.log_in("ada", "p", "d_1")
     # The names are patterns of each other where access is granted by pattern.
     for name in ("dx1", "d%1", "first"):
         with pytest.raises(LoginRefused):
-            sql.log_in("ada", "p", name)
+            engine.log_in("ada", "p", name)
     server.run("grant_access", name="ada", databases=[{"name": "d%1"}, {"name": "d_1"}])
-    sql.log_in("ada", "p", "d%1")
+    engine.log_in("ada", "p", "d%1")
     with pytest.raises(LoginRefused):
-        sql.log_in("ada", "p", "dx1")
+        engine.log_in("ada", "p", "dx1")
     assert listed_users(server) == {("ada", "%"): ["d%1", "d_1"]}
     server.run("revoke_access", name="ada", database="d%1")
     refused(server, "DatabaseNotFound", "revoke_access", name="ada", database="d%1")
     with pytest.raises(LoginRefused):
-        sql.log_in("ada", "p", "d%1")
-    sql.log_in("ada", "p", "d_1")
+        engine.log_in("ada", "p", "d%1")
+    engine.log_in("ada", "p", "d_1")
     server.run("update_user", name="ada", new={"name": "bea"})
     assert listed_users(server) == {("bea", "%"): ["d_1"]}
     for name in ("d_1", "dx1", "d%1"):
@@ -227,24 +234,26 @@ def test_access_to_databases(sql: Engine) -> None:
     assert listed_users(server) == {("bea", "%"): []}
     server.run("create_databases", databases=[{"name": "d_1"}])
     with pytest.raises(LoginRefused):
-        sql.log_in("bea", "p", "d_1")
+        engine.log_in("bea", "p", "d_1")
     server.run("delete_database", name="d_1")
     server.run("delete_user", name="bea")
-    assert sql.inventory() == before
+    assert engine.inventory() == before
 
 
-def test_a_user_with_tables_can_be_deleted(sql: Engine) -> None:
-    server = sql.server
+@with_databases
+def test_a_user_with_tables_can_be_deleted(engine: Engine) -> None:
+    server = engine.server
     server.run("create_users", users=[{"name": "maker", "password": "p", "databases": [{"name": "first"}]}])
-    sql.log_in("maker", "p", "first")
+    engine.log_in("maker", "p", "first")
     server.run("delete_user", name="maker")
     server.run("create_users", users=[{"name": "other", "password": "p", "databases": [{"name": "first"}]}])
-    sql.log_in("other", "p", "first")
+    engine.log_in("other", "p", "first")
     server.run("delete_user", name="other")
 
 
-def test_character_sets_are_the_engines_own(sql: Engine) -> None:
-    server = sql.server
+@with_databases
+def test_character_sets_are_the_engines_own(engine: Engine) -> None:
+    server = engine.server
     options = {
         "mariadb": [{"character_set": "latin1", "collate": "latin1_bin"}, {"character_set": "utf8"}, {"collate": "utf8mb4_bin"}],
         "postgresql": [{"character_set": "LATIN1"}, {"character_set": "utf8"}, {"character_set": "UTF8", "collate": "C"}],

@@ -26,14 +26,10 @@ class Stub(Datastore):
 
     @property
     def _file(self) -> Path:
-        return self.settings.data_dir / "stub.json"
+        return self.data / "stub.json"
 
-    def is_initialised(self) -> bool:
-        return self._file.exists()
-
-    def initialise(self) -> None:
-        if not self.is_initialised():
-            write_durably(str(self._file), json.dumps(EMPTY).encode())
+    def fill(self, fresh: Path) -> None:
+        write_durably(str(fresh / "stub.json"), json.dumps(EMPTY).encode())
 
     def configure(self) -> None:
         write_durably(str(self.settings.state_dir / "stub.conf"), f"ram_mb = {self.settings.ram_mb}\n".encode())

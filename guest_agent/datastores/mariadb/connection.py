@@ -72,7 +72,7 @@ class Connection:
 
 
 @contextmanager
-def connect(socket: Path, user: str, password: str) -> Iterator[Connection]:
+def connect(socket: Path, user: str, password: str, timeout: float = STATEMENT_TIMEOUT) -> Iterator[Connection]:
     try:
         connection = pymysql.connect(
             unix_socket=str(socket),
@@ -83,8 +83,8 @@ def connect(socket: Path, user: str, password: str) -> Iterator[Connection]:
             # Over a Unix socket; the certificates it would load take longer than most statements.
             ssl_disabled=True,
             connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=STATEMENT_TIMEOUT,
-            write_timeout=STATEMENT_TIMEOUT,
+            read_timeout=timeout,
+            write_timeout=timeout,
         )
         try:
             yield Connection(connection)

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from guest_agent.datastores.base import Datastore
 from guest_agent.datastores.mariadb import configuration, names
-from guest_agent.datastores.mariadb.connection import AccessDenied, Connection, connect
+from guest_agent.datastores.mariadb.connection import STATEMENT_TIMEOUT, AccessDenied, Connection, connect
 from guest_agent.errors import InvalidRequest
-from guest_agent.files import sync_directory
 from guest_agent.services import Services
 from guest_agent.settings import Settings, own_account
 from guest_agent.specs import ANY_HOST, Account, DatabaseSpec, User, UserSpec
@@ -18,6 +18,7 @@ CONFIGURATION = "mariadb.cnf"
 # Crash recovery and a full flush take as long as they take; the engine asks for more time while it makes progress.
 START_TIMEOUT = 300
 STOP_TIMEOUT = 300
+STATUS_TIMEOUT = 5
 
 
 class MariaDB(Datastore):
@@ -28,18 +29,10 @@ class MariaDB(Datastore):
 
     def __init__(self, settings: Settings, services: Services) -> None:
         super().__init__(settings, services)
-        self._data = settings.data_dir / "data"
         self._run_dir = settings.run_dir / "engine"
         self._socket = self._run_dir / "mariadb.sock"
 
-    def is_initialised(self) -> bool:
-        return self._data.is_dir()
-
-    def initialise(self) -> None:
-        """Into a directory beside, renamed when whole: what a killed attempt has left is never taken for a database."""
-        if self.is_initialised():
-            return
-        fresh = self.fresh_directory()
+    def fill(self, fresh: Path) -> None:
         arguments = [
             "mariadb-install-db",
             "--no-defaults",
@@ -55,15 +48,13 @@ class MariaDB(Datastore):
         if self.account:
             arguments.append(f"--user={self.account}")
         self.run_program(arguments)
-        fresh.rename(self._data)
-        sync_directory(str(self.settings.data_dir))
 
     def configure(self) -> None:
         content = configuration.render(
             ram_mb=self.settings.ram_mb,
             address=self.settings.bind_address,
             port=self.port,
-            data=self._data,
+            data=self.data,
             files=self.engine_directory(self.settings.data_dir / "files"),
             socket=self._socket,
         )
@@ -94,7 +85,7 @@ class MariaDB(Datastore):
                     engine.execute("DROP USER IF EXISTS %s@%s", name, host)
 
     def query_version(self) -> str:
-        with self._connected() as engine:
+        with self._connected(STATUS_TIMEOUT) as engine:
             version: str = engine.execute("SELECT VERSION()")[0][0]
         return version.partition("-")[0]
 
@@ -195,8 +186,8 @@ class MariaDB(Datastore):
                 engine.execute("DROP USER IF EXISTS 'root'@%s", host)
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        with connect(self._socket, self.admin, self.admin_password()) as engine:
+    def _connected(self, timeout: float = STATEMENT_TIMEOUT) -> Iterator[Connection]:
+        with connect(self._socket, self.admin, self.admin_password(), timeout) as engine:
             yield engine
 
     @staticmethod

@@ -10,7 +10,6 @@ from guest_agent.datastores.base import Datastore
 from guest_agent.datastores.postgresql import configuration, names
 from guest_agent.datastores.postgresql.connection import Connection, connect
 from guest_agent.errors import EngineFailed, InvalidRequest
-from guest_agent.files import sync_directory
 from guest_agent.services import Services
 from guest_agent.settings import Settings, own_account
 from guest_agent.specs import Account, DatabaseSpec, User, UserSpec
@@ -35,17 +34,9 @@ class PostgreSQL(Datastore):
 
     def __init__(self, settings: Settings, services: Services) -> None:
         super().__init__(settings, services)
-        self._data = settings.data_dir / "data"
         self._run_dir = settings.run_dir / "engine"
 
-    def is_initialised(self) -> bool:
-        return self._data.is_dir()
-
-    def initialise(self) -> None:
-        """Into a directory beside, renamed when whole: what a killed attempt has left is never taken for a database."""
-        if self.is_initialised():
-            return
-        fresh = self.fresh_directory()
+    def fill(self, fresh: Path) -> None:
         arguments = [
             self._program("initdb"),
             f"--pgdata={fresh}",
@@ -61,8 +52,6 @@ class PostgreSQL(Datastore):
         self.run_program(arguments, user=self.account)
         # All files at once and after the fact: several times faster than one by one while they are made.
         self.run_program([self._program("initdb"), f"--pgdata={fresh}", "--sync-only"], user=self.account)
-        fresh.rename(self._data)
-        sync_directory(str(self.settings.data_dir))
 
     def configure(self) -> None:
         content = configuration.render(
@@ -82,7 +71,7 @@ class PostgreSQL(Datastore):
         return {
             "argv": [
                 self._program("postgres"),
-                f"-D{self._data}",
+                f"-D{self.data}",
                 f"--config-file={self.configuration_file(CONFIGURATION)}",
             ],
             "type": "notify",
@@ -250,7 +239,7 @@ class PostgreSQL(Datastore):
 
     def _program(self, name: str) -> str:
         """From the installation that made the data, or else that of the wanted version, or else the newest."""
-        version_file = self._data / "PG_VERSION"
+        version_file = self.data / "PG_VERSION"
         wanted = version_file.read_text(encoding="ascii") if version_file.exists() else self.settings.version
         candidates = [INSTALLATIONS / wanted.strip().partition(".")[0] / "bin" / name]
         if not version_file.exists():

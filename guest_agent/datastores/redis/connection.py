@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from guest_agent.errors import EngineFailed, EngineUnavailable
 
-TIMEOUT = 30
+TIMEOUT = 10
 
 
 class Connection:

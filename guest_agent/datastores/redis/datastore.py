@@ -5,13 +5,14 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from guest_agent.datastores.base import Datastore
 from guest_agent.datastores.redis import configuration
 from guest_agent.datastores.redis.connection import Connection, connect
 from guest_agent.errors import InvalidRequest, NotSupported
-from guest_agent.files import sync_directory, write_durably
+from guest_agent.files import write_durably
 from guest_agent.services import Services
 from guest_agent.settings import Settings
 from guest_agent.specs import ANY_HOST, Account, DatabaseSpec, User, UserSpec
@@ -43,18 +44,11 @@ class Redis(Datastore):
 
     def __init__(self, settings: Settings, services: Services) -> None:
         super().__init__(settings, services)
-        self._data = settings.data_dir / "data"
         self._run_dir = settings.run_dir / "engine"
         self._socket = self._run_dir / "redis.sock"
 
-    def is_initialised(self) -> bool:
-        return self._data.is_dir()
-
-    def initialise(self) -> None:
+    def fill(self, fresh: Path) -> None:
         """The accounts are the only thing Redis does not make itself: it never runs without them."""
-        if self.is_initialised():
-            return
-        fresh = self.fresh_directory()
         accounts = [
             f"user {ROOT} off sanitize-payload resetchannels -@all",
             f"user {self.admin} on {_hashed(self.admin_password())} {' '.join(EVERYTHING)}",
@@ -62,16 +56,14 @@ class Redis(Datastore):
         write_durably(str(fresh / ACL_FILE), "".join(f"{line}\n" for line in accounts).encode())
         if self.account:
             shutil.chown(fresh / ACL_FILE, self.account)
-        fresh.rename(self._data)
-        sync_directory(str(self.settings.data_dir))
 
     def configure(self) -> None:
         content = configuration.render(
             ram_mb=self.settings.ram_mb,
             address=self.settings.bind_address,
             port=self.port,
-            data=self._data,
-            acl_file=self._data / ACL_FILE,
+            data=self.data,
+            acl_file=self.data / ACL_FILE,
             socket=self._socket,
         )
         self.write_configuration(CONFIGURATION, content)
