@@ -69,6 +69,7 @@ def _settle_create(s: Session, instance: Instance, row: OperationRow, out: Outco
         if row.input.get("root_enabled"):
             instance.root_enabled_at, instance.root_enabled_by = utcnow(), row.user_id
         _clear_fault(instance)
+        Vault.forget(s, instance.id, purpose="prepare")  # the tenants' first passwords, of no use to us any more
         return
     instance.state = InstanceState.ERROR
     instance.server_key = instance.management_address = instance.management_port = None
