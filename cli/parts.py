@@ -10,6 +10,7 @@ from pathlib import Path
 import config
 from api.operations import SEARCH_ATTRIBUTES
 from cli.errors import CliError
+from cli.marks import marks
 from cli.ports import Ports
 from cli.statedir import StateDir
 
@@ -51,14 +52,6 @@ def check_programs() -> None:
 
 def find_program(name: str) -> str | None:
     return shutil.which(name, path=SEARCH)
-
-
-def marks(state: StateDir) -> dict[str, Sequence[str]]:
-    return {
-        "temporal": ("server", "start-dev", "--db-filename", str(state.temporal)),
-        "api": ("--env", f"COFFER_CONFIG={state.config}"),
-        "worker": ("-m", "worker", "--config", str(state.config)),
-    }
 
 
 def _temporal(state: StateDir, host: str, ports: Ports) -> Part:

@@ -3,7 +3,6 @@
 Everything here may run again: what exists is kept, what depends on ports is written anew.
 """
 
-import configparser
 import io
 import json
 import secrets
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 import yaml
 
 from cli import catalog
+from cli.addresses import api_url, read_config, temporal_address, ui_url
+from cli.errors import CliError
 from cli.ports import Ports
 from cli.statedir import StateDir, read_json, write_private
 from migrations import runner
@@ -46,7 +47,10 @@ def prepare(state: StateDir, host: str, ports: Ports) -> None:
     write_identity(state)
     write_clouds(state, host, ports)
     url = database_url(state)
-    runner.upgrade(url)
+    try:
+        runner.upgrade(url)
+    except runner.DatabaseTooNew as e:
+        raise CliError(str(e), f"or begin anew: coffer down --purge --state {state.root}") from e
     state.database.chmod(0o600)
     database = Database(url)
     try:
@@ -59,34 +63,8 @@ def database_url(state: StateDir) -> str:
     return f"sqlite:///{state.database}"
 
 
-def api_url(host: str, ports: Ports) -> str:
-    return f"http://{_in_url(host)}:{ports.api}"
-
-
-def temporal_address(host: str, ports: Ports) -> str:
-    return f"{_in_url(host)}:{ports.temporal}"
-
-
-def ui_url(host: str, ports: Ports) -> str:
-    return f"http://{_in_url(host)}:{ports.ui}"
-
-
-def ports_before(state: StateDir) -> Ports | None:
-    """The ports of the last time, or None for a new directory."""
-    if not state.exists():
-        return None
-    conf = _read_config(state)
-    try:
-        api = conf.getint("api", "bind_port")
-        temporal = int(conf.get("temporal", "address").rpartition(":")[2])
-        ui = int(conf.get("temporal", "ui_url").rpartition(":")[2])
-    except (configparser.Error, ValueError):
-        return None
-    return Ports(api, temporal, ui)
-
-
 def write_config(state: StateDir, host: str, ports: Ports) -> None:
-    conf = _read_config(state)
+    conf = read_config(state)
     ours = {
         "database": {"connection": database_url(state)},
         "temporal": {"address": temporal_address(host, ports), "ui_url": ui_url(host, ports)},
@@ -149,13 +127,3 @@ def write_clouds(state: StateDir, host: str, ports: Ports) -> None:
         for user in identity["users"]
     }
     write_private(state.clouds, yaml.safe_dump({"clouds": clouds}, sort_keys=False))
-
-
-def _read_config(state: StateDir) -> configparser.RawConfigParser:
-    conf = configparser.RawConfigParser(default_section="\0")  # to oslo.config, DEFAULT is a section like the others
-    conf.read(state.config)
-    return conf
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -1,8 +1,6 @@
 """Whether the control plane is usable: each part is asked in the way that its users will ask it."""
 
 import asyncio
-import http.client
-import urllib.error
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
@@ -12,7 +10,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from cli.http import opener
+from cli.http import answers
 
 Check = Callable[[], Awaitable[bool]]
 PAUSE = 0.1
@@ -68,11 +66,3 @@ class Checks:
         )
         answer = await (await self.client()).workflow_service.describe_task_queue(request)
         return any(poller.last_access_time.ToDatetime(UTC) >= self._began for poller in answer.pollers)
-
-
-def answers(url: str, timeout: float = 2.0) -> bool:
-    try:
-        with opener.open(url, timeout=timeout) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError, http.client.HTTPException):
-        return False

@@ -13,6 +13,7 @@ from typing import Any
 
 from cli.errors import AlreadyRunning, CliError
 
+LOOPBACK = "127.0.0.1"
 LONGEST = 50
 """A Unix socket's path has at most 107 characters, and those of a local server lie deep in here."""
 PLAIN = re.compile(r"[A-Za-z0-9._/+@=-]+")

@@ -12,14 +12,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cli import lifecycle, provision, steps
+from cli import lifecycle, start, steps
+from cli.addresses import api_url, ports_before
 from cli.commands.run import port_options
 from cli.engines import ENGINES, Login, use
 from cli.errors import CliError
 from cli.output import console, state_option
 from cli.ports import WantPorts
 from cli.rest import sign_in
-from cli.statedir import StateDir, read_json, resolve, write_private
+from cli.statedir import LOOPBACK, StateDir, read_json, resolve, write_private
 from cli.tenant import Tenant, check_done
 
 ENGINE = ENGINES["mariadb"]
@@ -48,7 +49,7 @@ def demo(state: Path | None, api_port: int | None, temporal_port: int | None, ui
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if ours:
-        lifecycle.up_in_background(lifecycle.Want(where, ports=WantPorts(api_port, temporal_port, ui_port)))
+        start.up_in_background(start.Want(where, ports=WantPorts(api_port, temporal_port, ui_port)))
     else:
         out.print(f"Coffer runs in {where.root} already.")
     try:
@@ -97,7 +98,7 @@ def _instance(where: StateDir, tenant: Tenant, out: Console) -> tuple[str, str, 
 
 
 def _say_how_to_go_on(where: StateDir, out: Console, login: Login, instance_id: str, operation: dict[str, Any]) -> None:
-    ports = provision.ports_before(where)
+    ports = ports_before(where)
     assert ports is not None
     values = asdict(login)
     env = f"OS_CLIENT_CONFIG_FILE={where.clouds}"
@@ -113,7 +114,7 @@ def _say_how_to_go_on(where: StateDir, out: Console, login: Login, instance_id: 
                 f"openstack --os-cloud {CLOUD} database user list {instance_id}",
             ],
         ),
-        ("API", [f"{provision.api_url(lifecycle.LOOPBACK, ports)}/docs"]),
+        ("API", [f"{api_url(LOOPBACK, ports)}/docs"]),
         ("This operation in Temporal", [link["href"] for link in operation["links"] if link["rel"] == "workflow"]),
     )
     for title, lines in rows:

@@ -10,7 +10,7 @@ from cli import lifecycle
 from cli.errors import NOT_RUNNING
 from cli.output import console, json_option, show_one, state_option, table
 from cli.ports import WantPorts
-from cli.statedir import resolve
+from cli.statedir import LOOPBACK, resolve
 
 
 def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,15 +23,17 @@ def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @state_option
 @port_options
-@click.option("--host", default=lifecycle.LOOPBACK, show_default=True, help="Loopback address to listen on.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Loopback address to listen on.")
 @click.option("--detach", is_flag=True, help="Go on in the background; return when usable.")
 def up(state: Path | None, api_port: int | None, temporal_port: int | None, ui_port: int | None, host: str, detach: bool) -> None:
     """Run Temporal, API and worker on this machine, and restart what dies.
 
     One line READY comes on standard output when all is usable.  Ctrl-C stops the control plane, and not the databases.
     """
-    want = lifecycle.Want(resolve(state), host, WantPorts(api_port, temporal_port, ui_port))
-    (lifecycle.up_in_background if detach else lifecycle.up)(want)
+    from cli import start  # the SDKs that it needs take a second to load: not for `down` and `status`
+
+    want = start.Want(resolve(state), host, WantPorts(api_port, temporal_port, ui_port))
+    (start.up_in_background if detach else start.up)(want)
 
 
 @click.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cli import engines, leftovers, lifecycle, steps
+from cli import engines, leftovers, lifecycle, start, steps
 from cli.engines import ENGINES, Engine
 from cli.errors import CliError
 from cli.output import console, json_option, table
@@ -51,7 +51,7 @@ def smoke(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
 def _control_plane(state: StateDir, keep: bool) -> Iterator[None]:
     """Up, and gone with all that it holds at the end, whatever happens in between."""
     try:
-        lifecycle.up_in_background(lifecycle.Want(state, ports=ANY), announce=sys.stderr)
+        start.up_in_background(start.Want(state, ports=ANY), announce=sys.stderr)
         yield
     except BaseException:
         _show_log(state)

@@ -79,7 +79,7 @@ def test_a_second_start_says_that_it_runs(provisioned: StateDir) -> None:
 
 def test_a_missing_program_is_named_with_its_package(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "find_program", lambda name: None if name == "redis-server" else name)
-    monkeypatch.setattr("cli.lifecycle.check_usable", lambda _state: None)
+    monkeypatch.setattr("cli.start.check_usable", lambda _state: None)
     result = coffer("up")
     assert result.exit_code == FAILED
     assert "redis-server" in result.stderr

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import config
-from cli import catalog, provision
+from cli import addresses, catalog, provision
 from cli.errors import CliError
 from cli.ports import Ports
 from cli.statedir import LONGEST, StateDir, check_usable, read_json, resolve
@@ -43,7 +43,7 @@ def test_the_configuration_is_what_api_and_worker_load(state: StateDir) -> None:
     assert conf.database.connection == f"sqlite:///{state.database}"
     assert (conf.api.bind_host, conf.api.bind_port, conf.temporal.address) == (HOST, 10001, "127.0.0.1:10002")
     assert conf.cloud.local_directory == str(state.cloud)
-    assert provision.ports_before(state) == PORTS
+    assert addresses.ports_before(state) == PORTS
 
 
 def test_a_second_start_keeps_users_keys_and_what_was_added(state: StateDir) -> None:
