@@ -136,6 +136,7 @@ class Stand:
         self.operations = Operations(self.database, self.temporal)  # type: ignore[arg-type]
         self.app.extensions[EXTENSION] = dataclasses.replace(parts, database=self.database, operations=self.operations)
         self.alpha, self.beta, self.admin = (Asker(self, name) for name in PROJECTS)
+        self.known: dict[str, str] = {}
 
     def close(self) -> None:
         self.database.close()

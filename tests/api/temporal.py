@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Temporal:
         self.guest: Guest | None = lambda kind, spec: None
         """None: no change comes to its end."""
         self.changes: list[tuple[str, dict[str, Any]]] = []
+        self.working = threading.Lock()
         self.woken: list[str] = []
         self.workflow_service = SimpleNamespace(reset_activity=self._reset_activity)
         self.service_client = SimpleNamespace(check_health=self._check_health)
@@ -149,7 +151,9 @@ class Handle:
         if run.open:
             if run.kind != "GuestWrite" or self._temporal.guest is None:
                 await asyncio.sleep(3600)
-            self._temporal.work(run)
+            with self._temporal.working:
+                if run.open:
+                    self._temporal.work(run)
         if run.error:
             raise WorkflowFailureError(cause=run.error)
 
