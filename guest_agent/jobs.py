@@ -88,8 +88,7 @@ class Jobs:
             # Refuses a spec that cannot be carried out, before anything is remembered of it.
             steps = self._build(kind, spec)
             if generation > self._generation:
-                self._journal.save_generation(generation)
-                self._generation = generation
+                self._supersede(generation)
             record = JobRecord(job_id, self._next_order, kind, digest, spec, steps[0].name, 0, len(steps))
             self._journal.save(record)
             self._next_order += 1
@@ -97,6 +96,14 @@ class Jobs:
             self._queue.append(job_id)
             self._changed.notify_all()
             return record.status()
+
+    def _supersede(self, generation: int) -> None:
+        """What has ended belongs to lower generations, which are refused from now on, so nobody can ask for it again."""
+        self._journal.save_generation(generation)
+        self._generation = generation
+        for record in [record for record in self._records.values() if record.ended]:
+            self._journal.remove(record.job_id)
+            del self._records[record.job_id]
 
     def status(self, job_id: str, wait: float = 0, after: int = 0) -> dict[str, Any]:
         """The job's status; held back, at most `wait` seconds, until it has changed since revision `after` or has ended."""

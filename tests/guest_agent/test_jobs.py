@@ -331,6 +331,18 @@ def test_clean_forgets_an_ended_job_and_only_that(tmp_path: Path) -> None:
     assert start_jobs(tmp_path, lambda kind, spec: []).status("job") == journal.NOT_STARTED
 
 
+def test_a_higher_generation_forgets_the_ended_jobs_before_it(tmp_path: Path) -> None:
+    """They can't be asked for again: their generation is refused from now on."""
+    started = start_jobs(tmp_path, Recorder(tmp_path / "made").build)
+    for generation, job_id in enumerate(("first", "second", "third"), start=1):
+        started.start(job_id, generation, "add", SPEC)
+        finished(started, job_id)
+    assert [path.stem for path in (tmp_path / "jobs").iterdir()] == ["third"]
+    assert started.status("first")["state"] == "not_started"
+    with pytest.raises(StaleGeneration):
+        started.start("first", 1, "add", SPEC)
+
+
 def test_a_journal_that_cannot_be_written_ends_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
