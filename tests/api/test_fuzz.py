@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.api.stand import PROJECTS, Stand
 
-EXAMPLES = 15
-"""For each of some 45 operations; all together stay below a minute."""
+EXAMPLES = 30
+"""For each of some 40 operations; all together stay below a minute."""
 
 
 @pytest.fixture
@@ -50,5 +50,4 @@ def test_no_request_is_answered_with_a_500(peopled: Stand) -> None:
 
     for found in description.get_all_operations():
         attack(found.ok())
-    assert len(asked) > 40
-    assert asked.total() > 400
+    assert asked.total() >= 20 * len(asked) > 0
