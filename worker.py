@@ -53,6 +53,7 @@ def build(conf: ConfigOpts, client: Client, cloud: Cloud, extra: Sequence[Interc
         database,
         Vault(keyring.load(Path(conf.secrets.keyring_file))),
         GuestPool(max_connections=conf.guest.max_connections),
+        login=cloud.guest_login,
         call_deadline=conf.guest.call_deadline,
         no_progress_deadline=conf.guest.no_progress_deadline,
         on_progress=steps.progress,

@@ -33,6 +33,7 @@ class GuestActivities:
         vault: Vault,
         pool: GuestPool,
         *,
+        login: str = "root",
         call_deadline: float = 10.0,
         no_progress_deadline: float = 900.0,
         on_progress: Callable[[str], None] = lambda words: None,
@@ -40,6 +41,7 @@ class GuestActivities:
         self._database, self._vault, self._pool = database, vault, pool
         self._call_deadline, self._no_progress_deadline = call_deadline, no_progress_deadline
         self._tell = on_progress
+        self._login = login
 
     @activity.defn(name="guest.create_keys", no_thread_cancel_exception=True)
     def create_keys(self, op: Operation) -> None:
@@ -105,20 +107,17 @@ class GuestActivities:
         )
 
     def _connect(self, instance_id: str) -> Callable[[], AbstractContextManager[GuestClient]]:
+        endpoint = self._endpoint(instance_id)
+        return lambda: self._pool.connected(endpoint)
+
+    def _endpoint(self, instance_id: str) -> Endpoint:
         with self._database.read() as s:
             instance = s.get_one(Instance, instance_id)
-            if not (
-                instance.management_address
-                and instance.management_port
-                and instance.channel_key_ref
-                and instance.channel_host_key
-            ):
+            address, port, host_key = instance.management_address, instance.management_port, instance.channel_host_key
+            if not (address and port and host_key and instance.channel_key_ref):
                 raise final(GUEST_UNREACHABLE, "The instance has no server.")
             private = json.loads(self._vault.get(s, instance.channel_key_ref))["private"]
-        endpoint = Endpoint(
-            instance_id, instance.management_address, instance.management_port, private, instance.channel_host_key
-        )
-        return lambda: self._pool.connected(endpoint)
+        return Endpoint(instance_id, address, port, private, host_key, username=self._login)
 
 
 class _Patience:

@@ -160,3 +160,5 @@ class Cloud:
     networks: Networks
     volumes: Volumes
     compute: Compute
+    guest_login: str = "root"
+    """The account on its servers that may open the guest channel, and nothing else."""

@@ -10,7 +10,7 @@ Servers outlive the process that made them.  After a reboot of the host they are
 import sys
 from pathlib import Path
 
-from clouds.local.layout import Programs
+from clouds.local.layout import Programs, login_name
 from clouds.local.networks import LocalNetworks
 from clouds.local.servers import LocalCompute
 from clouds.local.state import State
@@ -28,4 +28,5 @@ def local_cloud(
         networks=LocalNetworks(state, ssh_port),
         volumes=LocalVolumes(state),
         compute=LocalCompute(state, Programs(python, agent_module), ssh_port),
+        guest_login=login_name(),
     )
