@@ -1,0 +1,1 @@
+"""Coffer measured side by side with a floor, in one run: `make bench`."""
