@@ -83,11 +83,12 @@ def console(stderr: bool = False) -> Console:
 
 
 def seconds(begin: str | None, end: str | None) -> str:
-    """How long something took, or takes by now, from the API's timestamps."""
+    """How long something took, or takes by now, from the API's timestamps and as exact as they are."""
     if not begin:
         return ""
     until = _moment(end) if end else datetime.now(UTC)
-    return f"{(until - _moment(begin)).total_seconds():.1f} s"
+    took = max(0.0, (until - _moment(begin)).total_seconds())
+    return f"{took:.1f} s" if "." in begin else f"{took:.0f} s"
 
 
 def _moment(text: str) -> datetime:

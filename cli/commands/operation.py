@@ -1,7 +1,7 @@
 """coffer operation list, show, retry, cancel."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import click
 from rich.live import Live
 
 from cli import steps
-from cli.output import console, json_option, seconds, show, show_one, state_option
+from cli.output import console, json_option, seconds, show, show_one, state_option, table
 from cli.rest import Api, sign_in
 from cli.statedir import resolve
+from cli.tenant import check_done
 
 COLUMNS = ("id", "kind", "instance_id", "state", "created", "took", "error")
 POLL = 0.5
@@ -42,8 +43,6 @@ def list_(cloud: str, state: Path | None, as_json: bool, watch: bool) -> None:
     if not watch:
         show([_line(operation) for operation in operations(api)] if not as_json else operations(api), COLUMNS, as_json)
         return
-    from cli.output import table
-
     with Live(console=console(), refresh_per_second=4) as live:
         while True:
             live.update(table([_line(operation) for operation in operations(api)], COLUMNS))
@@ -59,7 +58,7 @@ def show_(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -
     """One operation with its steps."""
     api = sign_in(resolve(state), cloud)
     if watch:
-        steps.follow(api, id)
+        _watch(api, id, as_json, good=("DONE",))
         return
     found = steps.fetch(api, id)
     if as_json:
@@ -75,8 +74,8 @@ def show_(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -
 @json_option
 @watch_option
 def retry(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -> None:
-    """Try the step that waits again, now."""
-    _act(sign_in(resolve(state), cloud), id, "retry", as_json, watch)
+    """Try the step that waits again, now; one that has ended begins anew, as another operation."""
+    _act(sign_in(resolve(state), cloud), id, "retry", as_json, watch, good=("DONE",))
 
 
 @operation.command()
@@ -86,7 +85,7 @@ def retry(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -
 @watch_option
 def cancel(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -> None:
     """Take it back: what it has made so far is undone."""
-    _act(sign_in(resolve(state), cloud), id, "cancel", as_json, watch)
+    _act(sign_in(resolve(state), cloud), id, "cancel", as_json, watch, good=("CANCELLED", "DONE"))
 
 
 def operations(api: Api) -> list[dict[str, Any]]:
@@ -94,14 +93,23 @@ def operations(api: Api) -> list[dict[str, Any]]:
     return found
 
 
-def _act(api: Api, id: str, action: str, as_json: bool, watch: bool) -> None:
-    answer = api.post(f"/operations/{id}/action", {action: {}})
+def _act(api: Api, id: str, action: str, as_json: bool, watch: bool, good: Sequence[str]) -> None:
+    answer = api.post(f"/operations/{id}/action", {action: {}})["operation"]
     if watch:
-        steps.follow(api, id)
+        _watch(api, answer["id"], as_json, good)
     elif as_json:
-        show_one(answer or {"id": id, "requested": action}, as_json)
+        show_one(answer, as_json)
     else:
-        click.echo(f"{action} requested; follow it: coffer operation show --watch {id}")
+        click.echo(f"{action} requested; follow it: coffer operation show --watch {answer['id']}")
+
+
+def _watch(api: Api, id: str, as_json: bool, good: Sequence[str]) -> None:
+    """Until it is over.  The exit code tells whether it ended well."""
+    found = steps.wait(api, id) if as_json else steps.follow(api, id)
+    if as_json:
+        show_one(found, as_json)
+    if found["state"] not in good:
+        check_done(found)
 
 
 def _line(operation: dict[str, Any]) -> dict[str, Any]:

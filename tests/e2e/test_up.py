@@ -23,6 +23,7 @@ from cli.marks import marks
 from cli.rest import Api, sign_in
 from cli.statedir import StateDir
 from cli.tenant import DATABASE, USER
+from clouds.local import procfs
 
 COFFER = [sys.executable, "-m", "cli.main"]
 READY = re.compile(r"READY api=(http://127\.0\.0\.1:\d+) temporal=(127\.0\.0\.1:\d+) ui=(http://127\.0\.0\.1:\d+)\n")
@@ -194,6 +195,10 @@ def test_the_demo_makes_a_database_that_outlives_the_control_plane(state: StateD
     assert "is there from the last time" in again
     assert "3 visits recorded" in again
 
+    for server in (state.cloud / "servers").glob("*/run"):  # what a reboot of the machine leaves of a server
+        assert procfs.kill_server(server.parent, login.host, 10)
+    assert "4 visits recorded" in demo(state)
+
 
 def demo(state: StateDir) -> str:
     """Runs until it stays up, then Ctrl-C; gives what it printed."""
@@ -204,6 +209,8 @@ def demo(state: StateDir) -> str:
         lines.append(line)
         if "Coffer runs." in line:
             process.send_signal(signal.SIGINT)
+            break
+    lines += process.stdout.readlines()
     assert process.wait(60) == 0, "".join(lines)
     return "".join(lines)
 
