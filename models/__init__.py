@@ -3,21 +3,26 @@
 from models.base import Base, Database
 from models.datastore import Datastore, DatastoreVersion, FlavorRow
 from models.instance import Instance, InstanceState
+from models.messaging import CatalogueRow, MessagingCounter, MessagingFlavorRow, PoolRow
 from models.operation import OperationRow, OperationState, OperationStep, StepState
 from models.quota import QuotaLimit, QuotaUsage
 from models.secret import SecretRow
 
 __all__ = [
     "Base",
+    "CatalogueRow",
     "Database",
     "Datastore",
     "DatastoreVersion",
     "FlavorRow",
     "Instance",
     "InstanceState",
+    "MessagingCounter",
+    "MessagingFlavorRow",
     "OperationRow",
     "OperationState",
     "OperationStep",
+    "PoolRow",
     "QuotaLimit",
     "QuotaUsage",
     "SecretRow",

@@ -1,0 +1,4 @@
+"""Queues for messages: pools, flavors, queues, messages, claims and signed URLs, below the HTTP layer.
+
+Callers use `messaging.service.Messaging`.
+"""

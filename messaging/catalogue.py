@@ -1,0 +1,241 @@
+"""Where queues are: placing, finding, moving and removing them, and running calls at the right store.
+
+A call goes to the place that this process knows.  The store refuses it (`Fenced`) when the queue is no longer there; then the row is read
+again, what somebody left half done is finished (every step can be repeated by anybody), and the call is made once more.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sqlalchemy import Delete, Update, delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from messaging import metadata as meta
+from messaging.drivers.base import Fenced, QueueKey, Store
+from messaging.errors import QueueMoving, QueueNotFound
+from messaging.moving import carry_over
+from messaging.placement import choose_pool, fits
+from messaging.stores import Stores
+from messaging.values import Json
+from models import Database
+from models.base import rows_changed
+from models.messaging import CatalogueRow, MessagingCounter, PoolRow
+
+IN_PLACE, MOVING, DELETING = "open", "moving", "deleting"
+OPEN = (IN_PLACE, MOVING)
+ATTEMPTS = 5
+MOST_CACHED = 200_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Placement:
+    key: QueueKey
+    pool: str
+    pool_generation: int
+    state: str
+    target: str | None
+    target_generation: int | None
+    metadata: Mapping[str, Json]
+    version: int
+
+
+class Catalogue:
+    def __init__(self, database: Database, stores: Stores, cache_seconds: float) -> None:
+        self._database = database
+        self._stores = stores
+        self._cache_seconds = cache_seconds
+        self._cache: OrderedDict[tuple[str, str], tuple[float, Placement]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, project: str, name: str, *, fresh: bool = False) -> Placement | None:
+        """The queue's place, with what was half done finished; None when there is no such queue.  Raises QueueMoving."""
+        if not fresh and (cached := self._cached(project, name)):
+            return cached
+        for _ in range(ATTEMPTS):
+            with self._database.read() as s:
+                placement = _read(s, project, name)
+            if placement is None or placement.state == IN_PLACE:
+                self._remember(project, name, placement)
+                return placement
+            self._finish(placement)
+        raise QueueMoving(f"Queue {name} is being moved; try again.")
+
+    def create(self, project: str, name: str, metadata: Mapping[str, Json]) -> bool:
+        """Place a queue; False when it is there already.  Raises UnknownFlavor, NoPool."""
+        if self.find(project, name, fresh=True) is not None:
+            return False
+        try:
+            with self._database.write() as s:
+                pool = choose_pool(s, meta.flavor_of(metadata))
+                generation = MessagingCounter.take(s, "placement")
+                s.add(
+                    CatalogueRow(
+                        project=project, name=name, pool=pool, generation=generation, state=IN_PLACE, attributes=dict(metadata)
+                    )
+                )
+        except IntegrityError:
+            # Somebody made the queue, or removed the pool, at the same time.
+            return self.find(project, name, fresh=True) is None and self.create(project, name, metadata)
+        placement = self.find(project, name, fresh=True)
+        if placement is not None:
+            self._open(placement)
+        return True
+
+    def find_or_create(self, project: str, name: str, metadata: Mapping[str, Json] | None = None) -> Placement:
+        for _ in range(ATTEMPTS):
+            placement = self.find(project, name)
+            if placement is not None:
+                return placement
+            self.create(project, name, metadata or {})
+        raise QueueMoving(f"Queue {name} is being made and deleted; try again.")
+
+    def run(self, project: str, name: str, call: Callable[[Store, QueueKey], T], missing: T) -> T:
+        """The call at the queue's store, or `missing` when there is no such queue."""
+        for attempt in range(ATTEMPTS):
+            placement = self.find(project, name, fresh=attempt > 0)
+            if placement is None:
+                return missing
+            try:
+                return call(self._store(placement.pool, placement.pool_generation), placement.key)
+            except Fenced:
+                now = self.find(project, name, fresh=True)
+                if now is not None and now.key == placement.key:
+                    self._open(now)
+        raise QueueMoving(f"Queue {name} is being moved; try again.")
+
+    def run_or_create(
+        self, project: str, name: str, call: Callable[[Store, QueueKey], Sequence[T]], metadata: Mapping[str, Json] | None = None
+    ) -> Sequence[T]:
+        """The call at the queue's store; the queue is made when it is missing.  `call` must give something."""
+        nothing: Sequence[T] = ()
+        for _ in range(ATTEMPTS):
+            self.find_or_create(project, name, metadata)
+            done = self.run(project, name, call, nothing)
+            if done:
+                return done
+        raise QueueMoving(f"Queue {name} is being made and deleted; try again.")
+
+    def change_metadata(
+        self, project: str, name: str, change: Callable[[Mapping[str, Json]], dict[str, Json]]
+    ) -> Mapping[str, Json]:
+        """Raises QueueNotFound, UnknownFlavor, NoPool and what `change` raises."""
+        for _ in range(ATTEMPTS):
+            placement = self.find(project, name, fresh=True)
+            if placement is None:
+                raise QueueNotFound(f"Queue {name} does not exist.")
+            metadata = change(placement.metadata)
+            if self._set_metadata(placement, metadata):
+                # A queue that changes its flavor is moved by the one who looks first: here and now.
+                self.find(project, name, fresh=True)
+                return metadata
+        raise QueueMoving(f"The metadata of queue {name} is being changed; try again.")
+
+    def delete(self, project: str, name: str) -> None:
+        for _ in range(ATTEMPTS):
+            placement = self.find(project, name, fresh=True)
+            if placement is None:
+                return
+            with self._database.write() as s:
+                mine = _as_seen(placement, update(CatalogueRow)).where(CatalogueRow.state == IN_PLACE)
+                began = rows_changed(s, mine.values(state=DELETING))
+            if began:
+                self._remember(project, name, None)
+                self._finish_deletion(placement)
+                return
+        raise QueueMoving(f"Queue {name} is being moved; try again.")
+
+    def _set_metadata(self, placement: Placement, metadata: Mapping[str, Json]) -> bool:
+        changed: dict[str, Any] = {"attributes": dict(metadata), "version": CatalogueRow.version + 1}
+        flavor = meta.flavor_of(metadata)
+        with self._database.write() as s:
+            if flavor != meta.flavor_of(placement.metadata) and not fits(s, placement.pool, flavor):
+                generation = MessagingCounter.take(s, "placement")
+                changed |= {"state": MOVING, "target": choose_pool(s, flavor), "target_generation": generation}
+            mine = _as_seen(placement, update(CatalogueRow)).where(
+                CatalogueRow.version == placement.version, CatalogueRow.state == IN_PLACE
+            )
+            return bool(rows_changed(s, mine.values(changed)))
+
+    def _finish(self, placement: Placement) -> None:
+        if placement.state == DELETING:
+            self._finish_deletion(placement)
+        else:
+            self._finish_move(placement)
+
+    def _finish_deletion(self, placement: Placement) -> None:
+        self._store(placement.pool, placement.pool_generation).drop_queue(placement.key)
+        with self._database.write() as s:
+            s.execute(_as_seen(placement, delete(CatalogueRow)).where(CatalogueRow.state == DELETING))
+
+    def _finish_move(self, placement: Placement) -> None:
+        target, generation = placement.target, placement.target_generation
+        assert target is not None
+        assert generation is not None
+        new = replace(placement.key, generation=generation)
+        try:
+            carry_over(self._store(placement.pool, placement.pool_generation), placement.key, self._store(target, 0), new)
+        except Fenced:
+            # Somebody else has carried it over meanwhile; the row will tell.
+            return
+        there = {"pool": target, "generation": generation, "state": IN_PLACE, "target": None, "target_generation": None}
+        with self._database.write() as s:
+            s.execute(_as_seen(placement, update(CatalogueRow)).where(CatalogueRow.state == MOVING).values(there))
+
+    def _open(self, placement: Placement) -> None:
+        """Make the record in the store, which whoever placed the queue has not come to (yet).  What was known of the queue before is
+        not used any more: it may have moved on while this was under way."""
+        with suppress(Fenced):
+            self._store(placement.pool, placement.pool_generation).open_queue(placement.key)
+        self._remember(placement.key.project, placement.key.name, None)
+
+    def _store(self, pool: str, generation: int) -> Store:
+        return self._stores.of(pool, generation)
+
+    def _cached(self, project: str, name: str) -> Placement | None:
+        with self._lock:
+            until, placement = self._cache.get((project, name), (0.0, None))
+        return placement if time.monotonic() < until else None
+
+    def _remember(self, project: str, name: str, placement: Placement | None) -> None:
+        with self._lock:
+            self._cache.pop((project, name), None)
+            if placement is not None:
+                self._cache[project, name] = (time.monotonic() + self._cache_seconds, placement)
+            if len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
+
+
+def _read(s: Session, project: str, name: str) -> Placement | None:
+    query = select(
+        CatalogueRow.pool,
+        PoolRow.generation.label("pool_generation"),
+        CatalogueRow.state,
+        CatalogueRow.target,
+        CatalogueRow.target_generation,
+        CatalogueRow.attributes.label("metadata"),
+        CatalogueRow.version,
+        CatalogueRow.generation,
+    ).join(PoolRow, PoolRow.name == CatalogueRow.pool)
+    row = s.execute(query.where(CatalogueRow.project == project, CatalogueRow.name == name)).one_or_none()
+    if row is None:
+        return None
+    fields = dict(row._mapping)
+    return Placement(key=QueueKey(project, name, fields.pop("generation")), **fields)
+
+
+S = TypeVar("S", Update, Delete)
+
+
+def _as_seen(placement: Placement, statement: S) -> S:
+    key = placement.key
+    return statement.where(
+        CatalogueRow.project == key.project, CatalogueRow.name == key.name, CatalogueRow.generation == key.generation
+    )

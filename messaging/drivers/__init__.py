@@ -1,0 +1,1 @@
+"""Storage drivers, one per kind of pool URI."""

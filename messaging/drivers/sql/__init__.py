@@ -1,0 +1,1 @@
+"""Queues in SQLite, PostgreSQL and MariaDB/MySQL, in tables of their own that the first use makes."""

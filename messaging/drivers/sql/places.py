@@ -1,0 +1,193 @@
+"""Records of queues: opening, closing, importing, dropping, each refused for another generation."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from messaging.drivers.base import Fenced, QueueKey, Record
+from messaging.drivers.sql.tables import messages, now_ms, queues
+from messaging.errors import StoreUnavailable
+
+OPEN, SEALED, IMPORTING, GONE = "open", "sealed", "importing", "gone"
+
+
+class Place(NamedTuple):
+    """A queue's record."""
+
+    id: int
+    generation: int
+    state: str
+    last_seq: int
+
+
+def record(s: Session, key: QueueKey, *, lock: bool = False) -> Place | None:
+    query = select(queues.c.id, queues.c.generation, queues.c.state, queues.c.last_seq).where(
+        queues.c.project == key.project, queues.c.name == key.name
+    )
+    found = s.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if found is None else Place(*found)
+
+
+def enter(s: Session, key: QueueKey) -> int:
+    """The id of the open queue; it cannot be sealed before the transaction has ended.  Raises Fenced."""
+    # KEY SHARE lets posts raise last_seq meanwhile; where it is unknown, a plain shared lock does.
+    query = select(queues.c.id).where(_is_open(key)).with_for_update(read=True, key_share=True)
+    queue_id: int | None = s.scalar(query)
+    if queue_id is None:
+        raise Fenced
+    return queue_id
+
+
+def look(s: Session, key: QueueKey) -> int:
+    """The id of the open queue, without a lock.  Raises Fenced."""
+    queue_id: int | None = s.scalar(select(queues.c.id).where(_is_open(key)))
+    if queue_id is None:
+        raise Fenced
+    return queue_id
+
+
+def advance(s: Session, key: QueueKey, count: int) -> tuple[int, int, int]:
+    """Take the next `count` places of the order: (id of the queue, last place, now).  Raises Fenced."""
+    s.execute(update(queues).where(_is_open(key)).values(last_seq=queues.c.last_seq + count))
+    taken = s.execute(select(queues.c.id, queues.c.last_seq, now_ms()).where(_is_open(key))).one_or_none()
+    if taken is None:
+        raise Fenced
+    queue_id, last, now = taken
+    return queue_id, last, now
+
+
+def open_queue(s: Session, key: QueueKey) -> None:
+    found = record(s, key, lock=True)
+    if found is not None and found.generation == key.generation and found.state == OPEN:
+        return
+    # Orders begin at the clock's microseconds, so that a queue made again continues behind its former self and old markers hold.
+    _renew(s, key, found, OPEN, _clock(s) * 1000)
+
+
+def seal_queue(s: Session, key: QueueKey) -> int:
+    found = record(s, key, lock=True)
+    if found is None or found.generation < key.generation:
+        _renew(s, key, found, SEALED, 0)
+        return 0
+    if found.generation > key.generation or found.state not in (OPEN, SEALED):
+        raise Fenced
+    s.execute(update(queues).where(queues.c.id == found.id).values(state=SEALED))
+    return found.last_seq
+
+
+def drop_queue(s: Session, key: QueueKey) -> None:
+    found = record(s, key, lock=True)
+    if found is None or found.generation < key.generation:
+        _renew(s, key, found, GONE, 0)
+    elif found.generation == key.generation:
+        _clear(s, found.id)
+        s.execute(update(queues).where(queues.c.id == found.id).values(state=GONE, changed=now_ms()))
+
+
+def begin_import(s: Session, key: QueueKey, last: int) -> bool:
+    found = record(s, key, lock=True)
+    if found is None or found.generation < key.generation:
+        _renew(s, key, found, IMPORTING, last)
+        return True
+    if found.generation > key.generation or found.state not in (OPEN, IMPORTING):
+        raise Fenced
+    return found.state == IMPORTING
+
+
+def import_records(s: Session, key: QueueKey, records: Sequence[Record]) -> None:
+    found = record(s, key, lock=True)
+    if found is None or found.generation != key.generation or found.state != IMPORTING:
+        raise Fenced
+    known = select(messages.c.seq).where(messages.c.queue_id == found.id, messages.c.seq.in_([r.seq for r in records]))
+    there = set(s.scalars(known))
+    now = _clock(s)
+    rows = [_row(found.id, r, now) for r in records if r.seq not in there]
+    if rows:
+        s.execute(insert(messages), rows)
+
+
+def finish_import(s: Session, key: QueueKey) -> None:
+    found = record(s, key, lock=True)
+    if found is None or found.generation != key.generation or found.state not in (OPEN, IMPORTING):
+        raise Fenced
+    s.execute(update(queues).where(queues.c.id == found.id).values(state=OPEN))
+
+
+def export(s: Session, key: QueueKey, after: int, limit: int) -> list[Record]:
+    found = record(s, key)
+    if found is None or found.generation != key.generation or found.state != SEALED:
+        raise Fenced
+    query = (
+        select(messages, now_ms().label("now"))
+        .where(messages.c.queue_id == found.id, messages.c.seq > after, messages.c.expires > now_ms())
+        .order_by(messages.c.seq)
+        .limit(limit)
+    )
+    return [
+        Record(
+            seq=m.seq,
+            nonce=m.nonce,
+            client=m.client,
+            body=m.body,
+            age=m.now - m.created,
+            expires_in=m.expires - m.now,
+            available_in=m.available - m.now,
+            claim_id=m.claim_id,
+            claim_ttl=m.claim_ttl,
+            claim_age=m.now - m.claimed_at,
+            claim_count=m.claim_count,
+        )
+        for m in s.execute(query)
+    ]
+
+
+def _renew(s: Session, key: QueueKey, found: Place | None, state: str, last: int) -> None:
+    """Make the record, or turn one of an older generation into it.  Raises Fenced when it is not older."""
+    if found is None:
+        row = {"project": key.project, "name": key.name, "generation": key.generation, "state": state, "last_seq": last}
+        s.execute(insert(queues).values(**row, changed=now_ms()))
+        return
+    if found.generation >= key.generation:
+        raise Fenced
+    _clear(s, found.id)
+    values = {"generation": key.generation, "state": state, "last_seq": max(last, found.last_seq)}
+    s.execute(update(queues).where(queues.c.id == found.id).values(**values, changed=now_ms()))
+
+
+def _row(queue_id: int, r: Record, now: int) -> dict[str, object]:
+    return {
+        "queue_id": queue_id,
+        "seq": r.seq,
+        "nonce": r.nonce,
+        "client": r.client,
+        "body": r.body,
+        "created": now - r.age,
+        "expires": now + r.expires_in,
+        "available": now + r.available_in,
+        "claim_id": r.claim_id,
+        "claim_ttl": r.claim_ttl,
+        "claimed_at": now - r.claim_age,
+        "claim_count": r.claim_count,
+    }
+
+
+def _clear(s: Session, queue_id: int) -> None:
+    s.execute(delete(messages).where(messages.c.queue_id == queue_id))
+
+
+def _clock(s: Session) -> int:
+    now: int | None = s.scalar(select(now_ms()))
+    if now is None:
+        raise StoreUnavailable("The message store has no clock.")
+    return now
+
+
+def _is_open(key: QueueKey) -> ColumnElement[bool]:
+    return (
+        (queues.c.project == key.project)
+        & (queues.c.name == key.name)
+        & (queues.c.generation == key.generation)
+        & (queues.c.state == OPEN)
+    )

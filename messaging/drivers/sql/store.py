@@ -1,0 +1,232 @@
+"""The storage driver for SQL databases."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from messaging.drivers.base import (
+    Claimed,
+    ClaimTerms,
+    NewMessage,
+    QueueKey,
+    Record,
+    Selection,
+    dead_claim,
+    message_id,
+    new_nonce,
+)
+from messaging.drivers.registry import CAPABILITIES
+from messaging.drivers.sql import places, rows
+from messaging.drivers.sql.connection import Connection
+from messaging.drivers.sql.tables import messages, now_ms, queues, store
+from messaging.errors import ClaimNotFound
+from messaging.names import body_text
+from messaging.values import Claim, Message, Stats
+from models.base import rows_changed
+
+GONE_MS = 3_600_000
+
+
+def open_store(uri: str) -> "SqlStore":
+    return SqlStore(uri)
+
+
+class SqlStore:
+    capabilities = CAPABILITIES["sqlite"]
+
+    def __init__(self, uri: str) -> None:
+        self._connection = Connection(uri)
+
+    def identity(self) -> str:
+        def work(s: Session) -> str:
+            found = s.scalar(select(store.c.identity))
+            if found is None:
+                found = secrets.token_hex(16)
+                s.execute(insert(store).values(only=1, identity=found))
+            return found
+
+        return self._connection.write(work)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def open_queue(self, key: QueueKey) -> None:
+        self._connection.write(lambda s: places.open_queue(s, key))
+
+    def drop_queue(self, key: QueueKey) -> None:
+        self._connection.write(lambda s: places.drop_queue(s, key))
+
+    def seal_queue(self, key: QueueKey) -> int:
+        return self._connection.write(lambda s: places.seal_queue(s, key))
+
+    def export(self, key: QueueKey, after: int, limit: int) -> list[Record]:
+        return self._connection.read(lambda s: places.export(s, key, after, limit))
+
+    def begin_import(self, key: QueueKey, last: int) -> bool:
+        return self._connection.write(lambda s: places.begin_import(s, key, last))
+
+    def import_records(self, key: QueueKey, records: Sequence[Record]) -> None:
+        self._connection.write(lambda s: places.import_records(s, key, records))
+
+    def finish_import(self, key: QueueKey) -> None:
+        self._connection.write(lambda s: places.finish_import(s, key))
+
+    def purge(self, key: QueueKey) -> None:
+        self._connection.write(lambda s: rows_changed(s, delete(messages).where(rows.of_queue(places.enter(s, key)))))
+
+    def sweep(self, limit: int = 1000) -> int:
+        def work(s: Session) -> int:
+            s.execute(delete(queues).where(queues.c.state == places.GONE, queues.c.changed < now_ms() - GONE_MS))
+            expired = select(messages.c.queue_id, messages.c.seq).where(messages.c.expires <= now_ms()).limit(limit)
+            found = s.execute(self._locked(expired)).all()
+            for queue_id, seq in found:
+                s.execute(delete(messages).where(rows.of_queue(queue_id), messages.c.seq == seq))
+            return len(found)
+
+        return self._connection.write(work)
+
+    def stats(self, key: QueueKey) -> Stats:
+        def work(s: Session) -> Stats:
+            queue_id = places.look(s, key)
+            live = rows.of_queue(queue_id) & rows.alive()
+            counts = select(func.count(), func.coalesce(func.sum(case((rows.held(), 1), else_=0)), 0)).where(live)
+            total, held = s.execute(counts).one()
+            edges = select(messages.c.seq, messages.c.nonce, messages.c.created, now_ms().label("now")).where(live).limit(1)
+            oldest = s.execute(edges.order_by(messages.c.seq)).one_or_none()
+            newest = s.execute(edges.order_by(messages.c.seq.desc())).one_or_none()
+            places.look(s, key)
+            return Stats(int(held), total - int(held), total, rows.edge(oldest), rows.edge(newest))
+
+        return self._connection.read(work)
+
+    def post(self, key: QueueKey, new: Sequence[NewMessage], client: str) -> list[str]:
+        bodies = [body_text(message.body) for message in new]
+        nonce = new_nonce()
+
+        def work(s: Session) -> list[str]:
+            queue_id, last, now = places.advance(s, key, len(new))
+            seqs = range(last - len(new) + 1, last + 1)
+            s.execute(
+                insert(messages),
+                [
+                    rows.new_row(queue_id, seq, nonce, client, body, message, now)
+                    for seq, body, message in zip(seqs, bodies, new, strict=True)
+                ],
+            )
+            return [message_id(seq, nonce) for seq in seqs]
+
+        return self._connection.write(work)
+
+    def select(self, key: QueueKey, selection: Selection) -> list[Message]:
+        def work(s: Session) -> list[Message]:
+            query = rows.shown().where(rows.of_queue(places.look(s, key)), rows.alive(), messages.c.seq > selection.after)
+            if selection.without_client is not None:
+                query = query.where(messages.c.client != selection.without_client)
+            if not selection.include_claimed:
+                query = query.where(~rows.held())
+            if not selection.include_delayed:
+                query = query.where(messages.c.claim_id.is_not(None) | (messages.c.available <= now_ms()))
+            return self._seen(s, key, query.order_by(messages.c.seq).limit(selection.limit))
+
+        return self._connection.read(work)
+
+    def get(self, key: QueueKey, ids: Sequence[str]) -> list[Message]:
+        def work(s: Session) -> list[Message]:
+            query = rows.shown().where(rows.of_queue(places.look(s, key)), rows.alive(), rows.among(ids))
+            return self._seen(s, key, query.order_by(messages.c.seq))
+
+        return self._connection.read(work)
+
+    def delete(self, key: QueueKey, wanted: str, claim_id: str | None) -> None:
+        def work(s: Session) -> None:
+            mine = rows.of_queue(places.enter(s, key)) & rows.among([wanted])
+            found = s.execute(rows.shown().where(mine, rows.alive()).with_for_update()).one_or_none()
+            if found is None:
+                return
+            rows.check_claim(rows.message(found), claim_id)
+            s.execute(delete(messages).where(mine))
+
+        self._connection.write(work)
+
+    def delete_many(self, key: QueueKey, ids: Sequence[str], claim_ids: Sequence[str] | None) -> int:
+        def work(s: Session) -> int:
+            statement = delete(messages).where(rows.of_queue(places.enter(s, key)), rows.among(ids), rows.alive())
+            if claim_ids is not None:
+                statement = statement.where(rows.held(), messages.c.claim_id.in_(claim_ids))
+            return rows_changed(s, statement)
+
+        return self._connection.write(work)
+
+    def pop(self, key: QueueKey, limit: int) -> list[Message]:
+        def work(s: Session) -> list[Message]:
+            queue_id = places.enter(s, key)
+            found = s.execute(self._locked(rows.first_free(rows.shown(), queue_id, limit))).all()
+            s.execute(delete(messages).where(rows.of_queue(queue_id), messages.c.seq.in_([m.seq for m in found])))
+            return [rows.message(m) for m in found]
+
+        return self._connection.write(work)
+
+    def claim(self, key: QueueKey, terms: ClaimTerms) -> Claimed:
+        def work(s: Session) -> Claimed:
+            queue_id = places.enter(s, key)
+            dead: list[Message] = []
+            worn = messages.c.claim_count >= (terms.max_claims or 0)
+            if terms.max_claims is not None:
+                dead = self._hold(s, queue_id, terms, dead_claim(terms.claim_id), worn)
+            fresh = self._hold(s, queue_id, terms, terms.claim_id, None if terms.max_claims is None else ~worn)
+            return Claimed(tuple(fresh), tuple(dead))
+
+        return self._connection.write(work)
+
+    def get_claim(self, key: QueueKey, claim_id: str) -> Claim:
+        def work(s: Session) -> Claim:
+            query = rows.shown().where(rows.of_queue(places.look(s, key)), rows.alive(), rows.held(claim_id))
+            found = s.execute(query.order_by(messages.c.seq)).all()
+            if not found:
+                places.look(s, key)
+                raise ClaimNotFound(f"Claim {claim_id} does not exist.")
+            first = found[0]
+            age = max(0, first.now - first.claimed_at) // 1000
+            return Claim(claim_id, first.claim_ttl, age, tuple(rows.message(m) for m in found))
+
+        return self._connection.read(work)
+
+    def renew_claim(self, key: QueueKey, claim_id: str, ttl: int, grace: int) -> None:
+        def work(s: Session) -> None:
+            mine = rows.of_queue(places.enter(s, key)) & rows.alive() & rows.held(claim_id)
+            if not rows_changed(s, update(messages).where(mine).values(rows.holding(claim_id, ttl, grace))):
+                raise ClaimNotFound(f"Claim {claim_id} does not exist.")
+
+        self._connection.write(work)
+
+    def release_claim(self, key: QueueKey, claim_id: str) -> None:
+        def work(s: Session) -> None:
+            mine = rows.of_queue(places.enter(s, key)) & rows.held(claim_id)
+            s.execute(update(messages).where(mine).values(claim_id=None, available=now_ms()))
+
+        self._connection.write(work)
+
+    def _hold(
+        self, s: Session, queue_id: int, terms: ClaimTerms, claim_id: str, only: ColumnElement[bool] | None
+    ) -> list[Message]:
+        query = rows.first_free(select(messages.c.seq), queue_id, terms.limit)
+        chosen = s.scalars(self._locked(query if only is None else query.where(only))).all()
+        if not chosen:
+            return []
+        taken = rows.of_queue(queue_id) & messages.c.seq.in_(chosen) & (messages.c.available <= now_ms())
+        raised = {"claim_count": messages.c.claim_count + 1, **rows.holding(claim_id, terms.ttl, terms.grace)}
+        s.execute(update(messages).where(taken).values(raised))
+        held = rows.shown().where(rows.of_queue(queue_id), messages.c.seq.in_(chosen), messages.c.claim_id == claim_id)
+        return [rows.message(m) for m in s.execute(held.order_by(messages.c.seq))]
+
+    def _seen(self, s: Session, key: QueueKey, query: Select[Any]) -> list[Message]:
+        found = [rows.message(m) for m in s.execute(query)]
+        # The queue may have moved between the two looks, and nothing here would then mean nothing at all.
+        places.look(s, key)
+        return found
+
+    def _locked(self, query: Select[Any]) -> Select[Any]:
+        return query.with_for_update(skip_locked=self._connection.skips_locked)
