@@ -19,7 +19,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 @pytest.fixture
 def stand(plant: Plant, tmp_path: Path) -> Iterator[Stand]:
-    stand = Stand(plant, tmp_path)
+    stand = plant.stand(tmp_path)
     yield stand
     plant.conf.clear_override("page_size", "api")
     stand.close()

@@ -122,14 +122,15 @@ class Plant:
         database.close()
         self.app = create_app(self.conf)
 
+    def stand(self, directory: Path) -> "Stand":
+        return Stand(self, Database(f"sqlite:///{shutil.copy(self.template, directory / 'coffer.db')}"))
+
 
 class Stand:
     """The application with rows and a Temporal of its own."""
 
-    def __init__(self, plant: Plant, directory: Path) -> None:
-        self.conf, self.app = plant.conf, plant.app
-        path = shutil.copy(plant.template, directory / "coffer.db")
-        self.database = Database(f"sqlite:///{path}")
+    def __init__(self, plant: Plant, database: Database) -> None:
+        self.conf, self.app, self.database = plant.conf, plant.app, database
         parts: Services = self.app.extensions[EXTENSION]
         self.vault, self.tokens = parts.vault, cast(DevelopmentTokens, parts.tokens)
         self.temporal = Temporal(self.database, self.vault)

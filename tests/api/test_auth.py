@@ -229,7 +229,7 @@ def test_a_policy_file_overrides(tmp_path: Path) -> None:
         '"instance:index": "!"\n"instance:restart": "role:admin"\n"instance:reset_status": "rule:admin_or_owner"\n'
     )
     path.write_text(path.read_text().replace("[auth]", f"[auth]\npolicy_file = {tmp_path}/policy.yaml"))
-    stand = Stand(Plant(path), tmp_path)
+    stand = Plant(path).stand(tmp_path)
     instance_id = stand.ready()
     assert fault(stand.alpha.get("/instances")) == ("forbidden", "Policy doesn't allow instance:index to be performed.")
     assert stand.alpha.get(f"/instances/{instance_id}").status_code == 200
@@ -251,7 +251,7 @@ def test_a_create_needs_the_rights_of_what_it_makes(tmp_path: Path, rule: str, f
     path = configured(tmp_path)
     (tmp_path / "policy.yaml").write_text(f'"{rule}": "!"\n')
     path.write_text(path.read_text().replace("[auth]", f"[auth]\npolicy_file = {tmp_path}/policy.yaml"))
-    stand = Stand(Plant(path), tmp_path)
+    stand = Plant(path).stand(tmp_path)
     assert stand.alpha.create(**fields).status_code == 403
     assert stand.alpha.create().status_code == 200
     stand.close()

@@ -265,6 +265,12 @@ def test_rename(stand: Stand, method: str) -> None:
     assert stand.alpha.get(f"/instances/{instance_id}").json["instance"]["name"] == "other"
 
 
+@pytest.mark.parametrize("name", ["a' OR 1=1 --", "Größe 1", "数据库1", "a😀", 'x"y\\z%', "1" + "é" * 254])
+def test_names_come_back_as_they_were_given(stand: Stand, name: str) -> None:
+    instance_id = stand.alpha.create(name=name).json["instance"]["id"]
+    assert stand.alpha.get(f"/instances/{instance_id}").json["instance"]["name"] == name
+
+
 @pytest.mark.parametrize(
     "body",
     [
