@@ -68,6 +68,9 @@ def _settle(s: Session, row: OperationRow, *, free: bool) -> None:
         instance.operation_id = None
     if instance.delete_operation_id == row.id:
         instance.delete_operation_id = None
+    if row.kind == "InstanceCreate":  # its server is going, if there ever was one
+        instance.server_key = instance.management_address = instance.management_port = None
+        instance.addresses = []
     usable = instance.server_key and row.kind not in ("InstanceCreate", "InstanceDelete")
     instance.state = InstanceState.READY if usable else InstanceState.ERROR
     instance.generation += 1

@@ -224,11 +224,13 @@ def test_reset_of_a_create_cancels_and_leaves_the_lock_to_the_deletion(admin_in_
     instance_id = stand.alpha.create().json["instance"]["id"]
     [run] = stand.temporal.runs
     claimed(stand, run)
+    stand.set(instance_id, server_key="server", management_address="127.0.0.9")
     assert reset(stand, instance_id).status_code == 202
     assert run.cancelled
     instance = stand.instance(instance_id)
     assert (instance.state, instance.operation_id) == (InstanceState.ERROR, run.operation_id)
-    assert stand.alpha.get(f"/instances/{instance_id}").json["instance"]["status"] == "ERROR"
+    shown = stand.alpha.get(f"/instances/{instance_id}").json["instance"]
+    assert (shown["status"], shown["operating_status"]) == ("ERROR", "FAILED")
     assert stand.alpha.delete(f"/instances/{instance_id}").status_code == 202
     stand.temporal.finish(stand.temporal.runs[-1])
     assert stand.used(PROJECTS["admin"]) == 0
