@@ -144,3 +144,17 @@ def test_other_projects_see_nothing(stack: Stack, instance: str) -> None:
     assert other.json("database", "instance", "list") == []
     with pytest.raises(Refused):
         other.run("database", "instance", "show", instance)
+
+
+def test_redis_has_users_and_no_databases(cli: Cli, sdk: Any) -> None:
+    flavor = cli.json("database", "flavor", "list")[0]["Name"]
+    options = ("--flavor", flavor, "--size", "1", "--datastore", "redis", "--users", f"ada:{PASSWORD}")
+    instance_id: str = cli.json("database", "instance", "create", "db-redis", *options)["id"]
+    until(lambda: status(sdk, instance_id) == "ACTIVE")
+    cli.run("database", "user", "create", "db-redis", "bob", PASSWORD)
+    assert names(cli.json("database", "user", "list", "db-redis")) == {"ada", "bob"}
+    with pytest.raises(Refused, match="has no databases"):
+        cli.run("database", "db", "create", "db-redis", "app")
+    cli.run("database", "user", "delete", "db-redis", "bob")
+    cli.run("database", "instance", "delete", "db-redis")
+    until(lambda: instance_id not in [i.id for i in sdk.database.instances()])
