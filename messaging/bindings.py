@@ -17,10 +17,8 @@ Bindings = Mapping[str, Mapping[str, str]]
 
 def bindings(s: Session) -> Bindings:
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    for name, flavor, scheme in s.execute(
-        select(PoolRow.name, PoolRow.flavor, PoolRow.scheme).where(PoolRow.flavor.is_not(None))
-    ):
-        found[flavor][name] = scheme
+    for row in s.execute(select(PoolRow.name, PoolRow.flavor, PoolRow.scheme).where(PoolRow.flavor.is_not(None))):
+        found[str(row.flavor)][row.name] = row.scheme
     return found
 
 

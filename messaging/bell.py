@@ -1,0 +1,89 @@
+"""Telling every process of this deployment on this machine that a queue may have something new.
+
+Each process that waits has a Unix datagram socket in a directory that all of them know; whoever posts sends the queue's name to each.
+A ring may be lost (another machine, a full socket): who waits looks by itself from time to time.
+"""
+
+import contextlib
+import os
+import secrets
+import socket
+import stat
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from security.keyring import Keyring
+
+log = structlog.get_logger(__name__)
+
+Heard = Callable[[str, str], None]
+
+
+def meeting_place(keyring: Keyring) -> Path:
+    """The same for all processes with this keyring; short, as paths of sockets must be."""
+    return Path(tempfile.gettempdir()) / f"coffer-bell-{os.getuid()}-{keyring.derive('messaging-bell').hex()[:12]}"
+
+
+class Bell:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._ours: Path | None = None
+        self._pid = 0
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    def listen(self, heard: Heard) -> None:
+        """From now on `heard` is called with project and queue, by a thread of its own.  Repeating it changes nothing."""
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self._pid = os.getpid()
+            try:
+                ear = self._bind()
+            except OSError as e:
+                log.warning("other processes cannot be heard; messages they take in are found later", reason=str(e))
+                return
+        threading.Thread(target=_hear, args=(ear, heard), name="bell", daemon=True).start()
+
+    def ring(self, project: str, queue: str) -> None:
+        """To every process but this one."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self._directory):
+                path = self._directory / name
+                if path != self._ours:
+                    self._send(path, f"{project}\n{queue}".encode())
+
+    def close(self) -> None:
+        if self._ours is not None and self._pid == os.getpid():
+            self._ours.unlink(missing_ok=True)
+        self._sender.close()
+
+    def _bind(self) -> socket.socket:
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        there = self._directory.lstat()
+        if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid() or there.st_mode & 0o077:
+            raise PermissionError(f"{self._directory} is not ours alone")
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._ours = self._directory / f"{os.getpid()}-{secrets.token_hex(3)}"
+        ear.bind(str(self._ours))
+        return ear
+
+    def _send(self, path: Path, text: bytes) -> None:
+        try:
+            self._sender.sendto(text, str(path))
+        except ConnectionRefusedError:
+            # Nobody has it open any more: its process was killed.
+            path.unlink(missing_ok=True)
+        except (FileNotFoundError, BlockingIOError):
+            return
+
+
+def _hear(ear: socket.socket, heard: Heard) -> None:
+    while True:
+        text = ear.recv(1024)
+        project, _, queue = text.decode(errors="replace").partition("\n")
+        heard(project, queue)

@@ -1,0 +1,1 @@
+"""Queues in Redis.  Every operation is one Lua script, so nothing comes between its parts."""
