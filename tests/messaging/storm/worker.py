@@ -1,0 +1,87 @@
+"""A process of the storm, to be killed at any moment: `python -m tests.messaging.storm.worker`, its orders as JSON on stdin."""
+
+import json
+import random
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from messaging.drivers.base import ClaimTerms, NewMessage, QueueKey, Store
+from messaging.drivers.registry import open_store
+from messaging.errors import BadClaim, MessageClaimed, StoreUnavailable
+from tests.messaging.storm.history import CLAIMED, DELETED, DELETING, POSTED, RELEASING, Log
+
+CLAIM_TTL = 2
+PAUSE = 0.02
+
+
+def produce(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
+    name, number = uuid.uuid4().hex[:8], 0
+    while not stop.exists():
+        count = random.randint(1, 20)
+        try:
+            ids = store.post(key, [NewMessage(f"{name}-{number + n}", 3600, 0) for n in range(count)], name)
+        except StoreUnavailable:
+            time.sleep(PAUSE)
+            continue
+        log.write(POSTED, ids=list(ids))
+        number += count
+
+
+def consume(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
+    while True:
+        try:
+            if not _claim(store, key, log):
+                if stop.exists() and store.stats(key).total == 0:
+                    return
+                time.sleep(PAUSE)
+        except StoreUnavailable:
+            time.sleep(PAUSE)
+
+
+def _claim(store: Store, key: QueueKey, log: Log) -> bool:
+    claim = uuid.uuid4().hex
+    asked = time.monotonic()
+    held = store.claim(key, ClaimTerms(claim, CLAIM_TTL, 60, random.randint(1, 30))).messages
+    granted = time.monotonic()
+    if not held:
+        return False
+    ids = [message.id for message in held]
+    log.write(CLAIMED, claim=claim, ids=ids, asked=asked, granted=granted, ttl=CLAIM_TTL)
+    fate = random.random()
+    if fate < 0.03:
+        log.write(RELEASING, claim=claim, at=time.monotonic())
+        store.release_claim(key, claim)
+    elif fate < 0.5:
+        for one in ids[: random.randint(1, 5)]:
+            _delete_one(store, key, log, one, claim)
+        log.write(RELEASING, claim=claim, at=time.monotonic())
+        store.release_claim(key, claim)
+    elif fate < 0.98:
+        log.write(DELETING, ids=ids)
+        if store.delete_many(key, ids, [claim]) == len(ids):
+            log.write(DELETED, ids=ids, at=time.monotonic())
+    return True
+
+
+def _delete_one(store: Store, key: QueueKey, log: Log, message: str, claim: str) -> None:
+    log.write(DELETING, ids=[message])
+    try:
+        store.delete(key, message, claim)
+    except (BadClaim, MessageClaimed):
+        # Too slow: the claim has ended.
+        return
+    log.write(DELETED, ids=[message], at=time.monotonic())
+
+
+def main(orders: dict[str, Any]) -> None:
+    store = open_store(orders["url"])
+    log = Log(Path(orders["directory"]) / f"{uuid.uuid4().hex}.log")
+    role = produce if orders["role"] == "producer" else consume
+    role(store, QueueKey(*orders["key"]), log, Path(orders["directory"]) / "stop")
+
+
+if __name__ == "__main__":
+    main(json.load(sys.stdin))
