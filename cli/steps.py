@@ -1,11 +1,13 @@
 """An operation and its steps, live."""
 
+import math
 import time
 from typing import Any
 
 from rich.live import Live
 from rich.table import Table
 
+from cli.errors import CliError
 from cli.output import cell, console, seconds
 from cli.rest import Api
 
@@ -32,9 +34,13 @@ def follow(api: Api, id: str) -> dict[str, Any]:
             time.sleep(POLL)
 
 
-def wait(api: Api, id: str) -> dict[str, Any]:
-    """Until the operation is over."""
+def wait(api: Api, id: str, within: float = math.inf) -> dict[str, Any]:
+    """Until the operation is over.  Raises CliError when it takes longer than `within` seconds."""
+    deadline = time.monotonic() + within
     while (found := fetch(api, id))["state"] not in OVER:
+        if time.monotonic() > deadline:
+            at = found["steps"][-1] if found["steps"] else {"name": "its start", "error": ""}
+            raise CliError(f"{found['kind']} is still at {at['name']} after {within:.0f} s {at['error']}".rstrip())
         time.sleep(POLL)
     return found
 

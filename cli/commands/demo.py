@@ -3,7 +3,6 @@
 import json
 import os
 import select
-import signal
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from cli.errors import CliError
 from cli.output import console, state_option
 from cli.ports import WantPorts
 from cli.rest import sign_in
+from cli.signals import interrupt_on_termination
 from cli.statedir import LOOPBACK, StateDir, read_json, resolve, write_private
 from cli.tenant import Tenant, check_done
 
@@ -46,8 +46,7 @@ def demo(state: Path | None, api_port: int | None, temporal_port: int | None, ui
     """
     where, out = resolve(state), console()
     ours = where.holder() is None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupt_on_termination()
     if ours:
         start.up_in_background(start.Want(where, ports=WantPorts(api_port, temporal_port, ui_port)))
     else:
@@ -132,7 +131,3 @@ def _wait_for_end(where: StateDir) -> None:
         select.select([handle], [], [])
     finally:
         os.close(handle)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -16,11 +16,13 @@ from cli.errors import CliError
 from cli.output import console, json_option, table
 from cli.ports import ANY
 from cli.rest import sign_in
+from cli.signals import interrupt_on_termination
 from cli.statedir import StateDir
 from cli.tenant import Tenant, check_done
 
 STAGES = ("create", "use", "restart", "use again", "delete")
 LOG_LINES = 15
+WITHIN = 180.0
 
 Timings = dict[str, float]
 
@@ -34,6 +36,7 @@ def smoke(names: tuple[str, ...], keep: bool, as_json: bool) -> None:
 
     Runs on free ports and in a directory of its own under /tmp.  The exit code says it all.
     """
+    interrupt_on_termination()
     directory = Path(tempfile.mkdtemp(prefix="coffer-", dir="/tmp"))  # short: Unix sockets lie below
     state = StateDir(directory)
     timings: dict[str, Timings] = {}
@@ -57,7 +60,7 @@ def _control_plane(state: StateDir, keep: bool) -> Iterator[None]:
         _show_log(state)
         lifecycle.down(state)
         if keep:
-            click.echo(f"kept: {state.root}", err=True)
+            _say(f"kept: {state.root}")
         elif state.exists():
             lifecycle.purge(state, _say)
         raise
@@ -79,11 +82,11 @@ def _whole_way(tenant: Tenant, engine: Engine) -> Timings:
     def create() -> None:
         nonlocal instance_id, password
         instance_id, password = tenant.create(f"smoke-{engine.datastore}", engine)
-        check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceCreate")["id"]))
+        check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceCreate")["id"], WITHIN))
 
     def restart() -> None:
         tenant.restart(instance_id)
-        check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceRestart")["id"]))
+        check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceRestart")["id"], WITHIN))
 
     def use(visits: int) -> None:
         used = engines.use(engine, tenant.instance(instance_id, password).login)
@@ -106,8 +109,8 @@ def _check_nothing_left(found: list[str]) -> None:
 def _show_log(state: StateDir) -> None:
     for name in ("worker", "api"):
         if state.log(name).exists():
-            click.echo(f"--- the end of {name}.log", err=True)
-            click.echo("\n".join(state.log(name).read_text(errors="replace").splitlines()[-LOG_LINES:]), err=True)
+            _say(f"--- the end of {name}.log")
+            _say("\n".join(state.log(name).read_text(errors="replace").splitlines()[-LOG_LINES:]))
 
 
 def _report(timings: dict[str, Timings], up: float, total: float, as_json: bool) -> None:
@@ -127,4 +130,6 @@ def _report(timings: dict[str, Timings], up: float, total: float, as_json: bool)
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    """Nobody may listen any more: what is to be cleared away is cleared away all the same."""
+    with suppress(OSError):
+        click.echo(line, err=True)

@@ -223,3 +223,18 @@ def test_the_smoke_run_passes_with_every_engine() -> None:
     timings = json.loads(done.stdout)["engines"]
     assert set(timings) == {"mariadb", "postgresql", "redis"}
     assert all(set(stages) == {"create", "use", "restart", "use again", "delete"} for stages in timings.values())
+
+
+@pytest.mark.slow
+def test_a_smoke_run_that_is_told_to_end_clears_away_though_nobody_listens() -> None:
+    smoke = subprocess.Popen(
+        [*COFFER, "smoke", "--engine", "redis"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert smoke.stderr is not None
+    said = list(iter(smoke.stderr.readline, "redis 7.0: create\n"))
+    [directory] = re.findall(r"state in (\S+)", "".join(said))
+    smoke.stderr.close()
+    smoke.send_signal(signal.SIGTERM)
+    assert smoke.wait(60) != 0
+    assert not Path(directory).exists()
+    assert of_machine(Path(directory)) == []
