@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
-from cli import background, localservers, parts, provision
+from cli import background, localservers, parts, provision, searchattributes
 from cli.addresses import api_url, ports_before, temporal_address, ui_url
 from cli.errors import CliError
 from cli.lifecycle import stop_leftovers
@@ -73,6 +73,8 @@ def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool =
         supervisor = Supervisor(state, parts.parts(state, want.host, ports), checks.by_name(), say, _environment())
 
         async def usable() -> None:
+            # A development server learns of attributes at the birth of its database only; later ones are for us to add.
+            await searchattributes.ensure(await checks.client())
             print(ready_line(want.host, ports), file=announce or sys.stdout, flush=True)
             say(f"clients: export OS_CLIENT_CONFIG_FILE={state.clouds}, then openstack --os-cloud coffer database instance list")
             if detached:
