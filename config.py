@@ -69,6 +69,20 @@ GUEST = [
     ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
 ]
+MESSAGING = [
+    cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),
+    cfg.IntOpt("page_size", default=10, min=1, help="Items on a page of a list when the client does not say."),
+    cfg.IntOpt("max_page_size", default=20, min=1, help="The most a client may ask for on a page, claim or pop at a time."),
+    cfg.IntOpt("max_post_size", default=262144, min=1, help="Bytes that one request may post."),
+    cfg.IntOpt("max_wait", default=60, min=0, max=3600, help="Seconds that a request may wait for messages (`wait=`)."),
+    cfg.IntOpt(
+        "max_waiters", default=0, min=0, help="Requests that wait at a time, for each API process; 0: half of [api] threads."
+    ),
+    cfg.IntOpt("signed_url_lifetime", default=604800, min=1, help="Seconds that a signed URL may be valid at most."),
+    cfg.IntOpt(
+        "signed_url_epoch", default=0, min=0, help="Another number makes all signed URLs void that were made under this one."
+    ),
+]
 QUOTA = [
     cfg.IntOpt("instances", default=10, min=-1, help="Instances of a project; -1: no limit."),
     cfg.IntOpt("volumes", default=40, min=-1, help="GiB of volumes of a project; -1: no limit."),
@@ -85,6 +99,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "secrets": SECRETS,
     "cloud": CLOUD,
     "guest": GUEST,
+    "messaging": MESSAGING,
     "quota": QUOTA,
 }
 

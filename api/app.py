@@ -14,6 +14,8 @@ from oslo_config.cfg import ConfigOpts
 import config
 from api import auth, docs, errors, identity, journal, routes
 from api.context import EXTENSION, Services
+from api.messaging import parts as messaging_parts
+from api.messaging import routes as messaging_routes
 from api.operations import Operations
 from api.policies import Policies
 from api.resources import ROUTES, versions
@@ -48,10 +50,12 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
         policies=Policies(conf),
         tokens=tokens,
     )
+    messaging_parts.install(app, messaging_parts.build(conf, database, keys))
     _configure(app)
     _chain(app)
     _routes(app)
     app.register_blueprint(identity.blueprint(tokens, conf.region))
+    messaging_routes.register(app)
     errors.install(app)
     return app
 

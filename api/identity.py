@@ -233,6 +233,7 @@ class IdentityService:
     def _catalog(self, project: Project) -> list[dict[str, Any]]:
         return [
             self._entry("database", "coffer", f"{base_url()}/v1.0/{project.id}"),
+            self._entry("messaging", "coffer-messaging", f"{base_url()}/messaging"),
             self._entry("identity", "keystone", f"{base_url()}{PATH}/v3"),
         ]
 

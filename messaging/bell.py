@@ -52,8 +52,7 @@ class Bell:
     def ring(self, project: str, queue: str) -> None:
         """To every process but this one."""
         with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._directory):
-                path = self._directory / name
+            for path in self._directory.iterdir():
                 if path != self._ours:
                     self._send(path, f"{project}\n{queue}".encode())
 

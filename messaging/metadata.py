@@ -8,6 +8,7 @@ from messaging.names import DELAY, MESSAGE_TTL, Range
 from messaging.values import Json, MetadataChange
 
 FLAVOR = "_flavor"
+POST_SIZE = "_max_messages_post_size"
 TTL = "_default_message_ttl"
 DELAY_KEY = "_default_message_delay"
 MAX_CLAIMS = "_max_claim_count"
@@ -15,7 +16,7 @@ DEAD_LETTERS = "_dead_letter_queue"
 DEAD_LETTERS_TTL = "_dead_letter_queue_messages_ttl"
 
 DEFAULTS: dict[str, Any] = {
-    "_max_messages_post_size": 262144,
+    POST_SIZE: 262144,
     TTL: 3600,
     DELAY_KEY: 0,
     DEAD_LETTERS: None,
@@ -24,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "_enable_encrypt_messages": False,
 }
 _RANGES = {
-    "_max_messages_post_size": Range("_max_messages_post_size", 1, 262144),
+    POST_SIZE: Range(POST_SIZE, 1, 262144),
     TTL: Range(TTL, MESSAGE_TTL.least, MESSAGE_TTL.most),
     DELAY_KEY: Range(DELAY_KEY, DELAY.least, DELAY.most),
     MAX_CLAIMS: Range(MAX_CLAIMS, 1, 2**31 - 1),

@@ -28,6 +28,11 @@ class Keyring:
         self.current = next(iter(keys))
         self._derived: dict[tuple[str, str], bytes] = {}
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Newest first."""
+        return tuple(self._keys)
+
     def seal(self, purpose: str, context: str, plain: bytes) -> bytes:
         """Sealed bytes that only open for the same purpose and context."""
         nonce = os.urandom(NONCE)
