@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from messaging import metadata as meta
 from messaging.drivers.base import Fenced, QueueKey, Store
-from messaging.errors import QueueMoving, QueueNotFound
+from messaging.errors import NoPool, QueueCannotMove, QueueMoving, QueueNotFound
 from messaging.moving import carry_over
 from messaging.placement import choose_pool, fits
 from messaging.stores import Stores
@@ -126,7 +126,7 @@ class Catalogue:
     def change_metadata(
         self, project: str, name: str, change: Callable[[Mapping[str, Json]], dict[str, Json]]
     ) -> Mapping[str, Json]:
-        """Raises QueueNotFound, UnknownFlavor, NoPool and what `change` raises."""
+        """Raises QueueNotFound, UnknownFlavor, QueueCannotMove and what `change` raises."""
         for _ in range(ATTEMPTS):
             placement = self.find(project, name, fresh=True)
             if placement is None:
@@ -158,11 +158,20 @@ class Catalogue:
         with self._database.write() as s:
             if flavor != meta.flavor_of(placement.metadata) and not fits(s, placement.pool, flavor):
                 generation = MessagingCounter.take(s, "placement")
-                changed |= {"state": MOVING, "target": choose_pool(s, flavor), "target_generation": generation}
+                changed |= {"state": MOVING, "target": self._new_home(s, flavor), "target_generation": generation}
             mine = _as_seen(placement, update(CatalogueRow)).where(
                 CatalogueRow.version == placement.version, CatalogueRow.state == IN_PLACE
             )
             return bool(rows_changed(s, mine.values(changed)))
+
+    def _new_home(self, s: Session, flavor: str | None) -> str:
+        try:
+            target = choose_pool(s, flavor)
+        except NoPool as e:
+            raise QueueCannotMove(str(e)) from None
+        # From here the queue can only go forward: not while its new store is away.
+        self._stores.current(target).identity()
+        return target
 
     def _finish(self, placement: Placement) -> None:
         if placement.state == DELETING:
@@ -181,7 +190,7 @@ class Catalogue:
         assert generation is not None
         new = replace(placement.key, generation=generation)
         try:
-            carry_over(self._store(placement.pool, placement.pool_generation), placement.key, self._store(target, 0), new)
+            carry_over(self._store(placement.pool, placement.pool_generation), placement.key, self._stores.current(target), new)
         except Fenced:
             # Somebody else has carried it over meanwhile; the row will tell.
             return

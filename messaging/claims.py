@@ -7,7 +7,7 @@ from messaging import metadata as meta
 from messaging.catalogue import Catalogue, Placement
 from messaging.drivers.base import ClaimTerms, NewMessage, dead_claim
 from messaging.errors import ClaimNotFound
-from messaging.names import CLAIM_TTL, GRACE, check_queue
+from messaging.names import CLAIM_TTL, GRACE, body_text, check_queue
 from messaging.values import Claim, Message
 
 DEAD_LETTER_CLIENT = "dead-letters"
@@ -65,7 +65,7 @@ class Claims:
         """File the messages in the dead letter queue, which may be in another pool, and only then remove them here."""
         project, name = source.key.project, source.key.name
         ttl = source.metadata.get(meta.DEAD_LETTERS_TTL)
-        letters = [NewMessage(message.body, ttl or message.ttl, 0) for message in dead]
+        letters = [NewMessage(body_text(message.body), ttl or message.ttl, 0) for message in dead]
         flavor = {key: value for key, value in source.metadata.items() if key == meta.FLAVOR}
         self._catalogue.run_or_create(project, queue, lambda store, key: store.post(key, letters, DEAD_LETTER_CLIENT), flavor)
         ids = [message.id for message in dead]

@@ -93,6 +93,10 @@ class FlavorWouldBeEmpty(Conflict):
     """The change would take the last pool away from another flavor."""
 
 
+class QueueCannotMove(Conflict):
+    """No pool would take the queue under its new flavor."""
+
+
 class MetadataConflict(Conflict):
     """A metadata key is to be replaced or removed that is not there."""
 

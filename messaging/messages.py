@@ -1,14 +1,15 @@
 """Messages of a queue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from messaging import metadata as meta
-from messaging.catalogue import Catalogue, Placement
+from messaging.catalogue import Catalogue
 from messaging.drivers.base import NewMessage, Selection, parse_id
-from messaging.errors import InvalidRequest, MessageNotFound
-from messaging.names import DELAY, MESSAGE_TTL, check_queue
-from messaging.values import Draft, Message, Page
+from messaging.errors import InvalidRequest, MessageNotFound, QueueNotFound
+from messaging.names import DELAY, MESSAGE_TTL, body_text, check_queue
+from messaging.values import Draft, Json, Message, Page
 
+MOST_CLIENT = 64
 _NONE: Sequence[Message] = ()
 
 
@@ -16,16 +17,32 @@ class Messages:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def post(self, project: str, queue: str, drafts: Sequence[Draft], client: str) -> Sequence[str]:
-        """Add all or none, in this order; gives their ids.  Makes the queue when it is missing.
+    def post(
+        self, project: str, queue: str, drafts: Sequence[Draft], client: str, *, size: int = 0, create: bool = True
+    ) -> Sequence[str]:
+        """Add all or none, in this order; gives their ids.  Makes the queue when it is missing, unless told not to.
+        `size`: bytes of the request, held against the queue's limit.
 
-        Raises InvalidRequest (400), NoPool (503)."""
+        Raises InvalidRequest (400), QueueNotFound (404), NoPool (503)."""
         check_queue(project, queue)
+        if len(client) > MOST_CLIENT:
+            raise InvalidRequest(f"The client's id has at most {MOST_CLIENT} characters.")
         if not drafts:
             raise InvalidRequest("There is no message to post.")
-        placement = self._catalogue.find_or_create(project, queue)
-        new = [_new(draft, placement) for draft in drafts]
-        return self._catalogue.run_or_create(project, queue, lambda store, key: store.post(key, new, client))
+        placement = self._catalogue.find_or_create(project, queue) if create else self._catalogue.find(project, queue)
+        if placement is None:
+            raise QueueNotFound(f"Queue {queue} does not exist.")
+        metadata = meta.shown(placement.metadata)
+        if size > metadata[meta.POST_SIZE]:
+            raise InvalidRequest(f"A post to this queue must not be larger than {metadata[meta.POST_SIZE]} bytes.")
+        new = [_new(draft, metadata) for draft in drafts]
+        if create:
+            return self._catalogue.run_or_create(project, queue, lambda store, key: store.post(key, new, client))
+        nothing: Sequence[str] = ()
+        ids = self._catalogue.run(project, queue, lambda store, key: store.post(key, new, client), nothing)
+        if not ids:
+            raise QueueNotFound(f"Queue {queue} does not exist.")
+        return ids
 
     def list(
         self,
@@ -77,8 +94,7 @@ class Messages:
         return self._catalogue.run(project, queue, lambda store, key: store.pop(key, limit), _NONE)
 
 
-def _new(draft: Draft, placement: Placement) -> NewMessage:
-    defaults = meta.shown(placement.metadata)
-    ttl = defaults[meta.TTL] if draft.ttl is None else MESSAGE_TTL.check(draft.ttl)
-    delay = defaults[meta.DELAY_KEY] if draft.delay is None else DELAY.check(draft.delay)
-    return NewMessage(draft.body, ttl, delay)
+def _new(draft: Draft, metadata: Mapping[str, Json]) -> NewMessage:
+    ttl = metadata[meta.TTL] if draft.ttl is None else MESSAGE_TTL.check(draft.ttl)
+    delay = metadata[meta.DELAY_KEY] if draft.delay is None else DELAY.check(draft.delay)
+    return NewMessage(body_text(draft.body), ttl, delay)

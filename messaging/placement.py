@@ -19,7 +19,8 @@ def choose_pool(s: Session, flavor: str | None) -> str:
     """Raises UnknownFlavor, NoPool."""
     _check_flavor(s, flavor)
     usable = select(PoolRow.name, PoolRow.weight).where(PoolRow.flavor == flavor, PoolRow.weight > 0).order_by(PoolRow.name)
-    pools = s.execute(usable).all()
+    # Nobody can remove or change them before the queue's row, which is to follow, has been committed.
+    pools = s.execute(usable.with_for_update(read=True)).all()
     if not pools:
         raise NoPool(f"No pool of flavor {flavor} takes queues." if flavor else "No pool without flavor takes queues.")
     return str(_random.choices([pool.name for pool in pools], [pool.weight for pool in pools])[0])

@@ -33,18 +33,16 @@ class Pools:
         Raises InvalidRequest (also for what is unknown, `group` among it), UnsupportedUri, PoolUnreachable, MixedCapabilities (400);
         StoreTaken, PoolHasQueues (another store while queues are in this one), FlavorWouldBeEmpty (409)."""
         check_admin_name("pool", name)
-        unknown = set(values) - set(FIELDS)
-        if unknown or not {"uri", "weight"} <= set(values):
-            raise InvalidRequest(f"A pool has uri and weight, and may have flavor and options; not {', '.join(sorted(unknown))}.")
+        _check_known(values)
+        if not {"uri", "weight"} <= set(values):
+            raise InvalidRequest("A pool needs uri and weight.")
         return self._change(name, {"flavor": None, "options": {}, **_checked(values)}, create=True)
 
     def patch(self, name: str, values: Mapping[str, Json]) -> Pool:
         """Change some of `uri`, `weight`, `flavor`, `options`.  Raises PoolNotFound (404) and what `put` raises."""
-        unknown = set(values) - set(FIELDS)
-        if unknown or not values:
-            raise InvalidRequest(
-                f"Of a pool one or more of {', '.join(FIELDS)} can be changed; not {', '.join(sorted(unknown))}."
-            )
+        _check_known(values)
+        if not values:
+            raise InvalidRequest(f"One or more of {', '.join(FIELDS)} must be given.")
         return self._change(name, _checked(values), create=False)
 
     def get(self, name: str) -> Pool:
@@ -131,6 +129,11 @@ def _check_no_queues(s: Session, name: str) -> None:
     placed = select(CatalogueRow.name).where(or_(CatalogueRow.pool == name, CatalogueRow.target == name)).limit(1)
     if s.scalar(placed) is not None:
         raise PoolHasQueues(f"There are queues in pool {name}.")
+
+
+def _check_known(values: Mapping[str, Json]) -> None:
+    if unknown := sorted(set(values) - set(FIELDS)):
+        raise InvalidRequest(f"A pool has {', '.join(FIELDS)}; not {', '.join(unknown)}.")
 
 
 def _checked(values: Mapping[str, Json]) -> dict[str, Json]:

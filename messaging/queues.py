@@ -37,7 +37,8 @@ class Queues:
     def patch(self, project: str, name: str, changes: Sequence[MetadataChange]) -> Queue:
         """A new `_flavor` moves the queue with its messages and claims before this returns.
 
-        Raises InvalidRequest, UnknownFlavor (400), QueueNotFound (404), MetadataConflict (409), NoPool (503)."""
+        Raises InvalidRequest, UnknownFlavor (400), QueueNotFound (404), MetadataConflict,
+        QueueCannotMove (409)."""
         check_queue(project, name)
         return Queue(name, self._catalogue.change_metadata(project, name, lambda old: meta.patched(old, changes)))
 

@@ -8,8 +8,11 @@ Every method raises subclasses of `MessagingError`, whose `status` is the HTTP s
 raise StoreUnavailable and QueueMoving (both 503).  Every object is safe to use from many threads.
 """
 
+from contextlib import suppress
+
 from messaging.catalogue import Catalogue
 from messaging.claims import Claims
+from messaging.errors import NoPool, StoreUnavailable
 from messaging.flavors import Flavors
 from messaging.messages import Messages
 from messaging.pools import Pools
@@ -47,5 +50,24 @@ class Messaging:
         self.messages = Messages(catalogue)
         self.claims = Claims(catalogue)
 
+    def health(self) -> dict[str, bool]:
+        """Which pools' stores answer."""
+        return {pool: _answers(self.stores, pool) for pool in self.stores.names()}
+
+    def sweep(self, limit: int = 1000) -> dict[str, int]:
+        """Remove up to `limit` expired messages from each pool for good, to be called now and then; pools that are away are left out."""
+        removed: dict[str, int] = {}
+        for pool in self.stores.names():
+            with suppress(StoreUnavailable, NoPool):
+                removed[pool] = self.stores.current(pool).sweep(limit)
+        return removed
+
     def close(self) -> None:
         self.stores.close()
+
+
+def _answers(stores: Stores, pool: str) -> bool:
+    try:
+        return stores.current(pool).identity() != ""
+    except (StoreUnavailable, NoPool):
+        return False

@@ -1,6 +1,9 @@
 """The stores this process has open, one per pool; opened anew when the pool's row has another generation."""
 
 import threading
+from collections.abc import Sequence
+
+from sqlalchemy import select
 
 from messaging.drivers.base import Store
 from messaging.drivers.registry import open_store
@@ -34,6 +37,16 @@ class Stores:
         if held:
             held[1].close()
         return store
+
+    def current(self, pool: str) -> Store:
+        """The store of a pool as its row is now.  Raises NoPool."""
+        with self._database.read() as s:
+            generation = s.scalar(select(PoolRow.generation).where(PoolRow.name == pool))
+        return self.of(pool, generation or 0)
+
+    def names(self) -> Sequence[str]:
+        with self._database.read() as s:
+            return s.scalars(select(PoolRow.name).order_by(PoolRow.name)).all()
 
     def uri(self, row: PoolRow) -> str:
         return self._keyring.open(URI_PURPOSE, row.name, row.uri_sealed).decode()

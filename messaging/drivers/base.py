@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from messaging.values import Capability, Claim, Json, Message, Stats
+from messaging.values import Capability, Claim, Message, Stats
 
 NONCE_DIGITS = 8
 ID_DIGITS = 16 + NONCE_DIGITS
@@ -32,7 +32,8 @@ class QueueKey:
 
 @dataclass(frozen=True)
 class NewMessage:
-    body: Json
+    body: str
+    """JSON"""
     ttl: int
     delay: int
 

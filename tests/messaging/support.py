@@ -1,6 +1,7 @@
 """What the tests of stores have in common."""
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -29,8 +30,12 @@ end
 """
 
 
+def draft(body: Any, ttl: int = 3600, delay: int = 0) -> NewMessage:
+    return NewMessage(json.dumps(body), ttl, delay)
+
+
 def new(body: Any) -> NewMessage:
-    return NewMessage(body, 3600, 0)
+    return draft(body)
 
 
 def post(store: Store, key: QueueKey, *given: Any) -> Sequence[str]:
@@ -52,7 +57,7 @@ def backdate(url: str, key: QueueKey, seconds: int) -> None:
     if url.startswith("redis"):
         with redis.Redis.from_url(url) as client:
             prefix = f"coffer:{{{quote(key.project, safe='')}:{key.name}}}:"
-            client.eval(_AGE, 1, prefix, by)
+            client.register_script(_AGE)(keys=[prefix], args=[by])
         return
     engine = create_engine(url, poolclass=NullPool)
     columns = ("created", "expires", "available", "claimed_at")

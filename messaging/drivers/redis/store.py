@@ -28,7 +28,6 @@ from messaging.drivers.base import (
 from messaging.drivers.redis.scripts import KEYS, SCRIPTS
 from messaging.drivers.registry import CAPABILITIES
 from messaging.errors import BadClaim, ClaimNotFound, MessageClaimed, StoreUnavailable
-from messaging.names import body_text
 from messaging.values import Claim, Edge, Message, Stats
 
 IDENTITY = "coffer:store"
@@ -118,7 +117,7 @@ class RedisStore:
         nonce = new_nonce()
         arguments: list[str | int] = []
         for message in new:
-            arguments += [message.ttl, message.delay, body_text(message.body)]
+            arguments += [message.ttl, message.delay, message.body]
         first = int(self._call("post", key, client, nonce, *arguments)[0])
         return [message_id(first + n, nonce) for n in range(len(new))]
 

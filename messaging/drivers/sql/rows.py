@@ -82,13 +82,13 @@ def holding(claim_id: str, ttl: int, grace: int) -> dict[str, Any]:
     }
 
 
-def new_row(queue_id: int, seq: int, nonce: str, client: str, body: str, new: NewMessage, now: int) -> dict[str, Any]:
+def new_row(queue_id: int, seq: int, nonce: str, client: str, new: NewMessage, now: int) -> dict[str, Any]:
     return {
         "queue_id": queue_id,
         "seq": seq,
         "nonce": nonce,
         "client": client,
-        "body": body,
+        "body": new.body,
         "created": now,
         "expires": now + new.ttl * 1000,
         "available": now + new.delay * 1000,

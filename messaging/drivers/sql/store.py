@@ -23,7 +23,6 @@ from messaging.drivers.sql import places, rows
 from messaging.drivers.sql.connection import Connection
 from messaging.drivers.sql.tables import messages, now_ms, queues, store
 from messaging.errors import ClaimNotFound
-from messaging.names import body_text
 from messaging.values import Claim, Message, Stats
 from models.base import rows_changed
 
@@ -103,7 +102,6 @@ class SqlStore:
         return self._connection.read(work)
 
     def post(self, key: QueueKey, new: Sequence[NewMessage], client: str) -> list[str]:
-        bodies = [body_text(message.body) for message in new]
         nonce = new_nonce()
 
         def work(s: Session) -> list[str]:
@@ -111,10 +109,7 @@ class SqlStore:
             seqs = range(last - len(new) + 1, last + 1)
             s.execute(
                 insert(messages),
-                [
-                    rows.new_row(queue_id, seq, nonce, client, body, message, now)
-                    for seq, body, message in zip(seqs, bodies, new, strict=True)
-                ],
+                [rows.new_row(queue_id, seq, nonce, client, message, now) for seq, message in zip(seqs, new, strict=True)],
             )
             return [message_id(seq, nonce) for seq in seqs]
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from messaging.drivers.base import ClaimTerms, NewMessage, QueueKey, Selection, Store, dead_claim
+from messaging.drivers.base import ClaimTerms, QueueKey, Selection, Store, dead_claim
 from messaging.drivers.registry import open_store
 from messaging.errors import ClaimNotFound
-from tests.messaging.support import backdate, bodies, claim, post
+from tests.messaging.support import backdate, bodies, claim, draft, post
 
 
 def test_a_claim_holds_the_first_free_messages(store: Store, key: QueueKey) -> None:
@@ -71,7 +71,7 @@ def test_a_renewed_claim_lasts(store: Store, store_url: str, key: QueueKey) -> N
 
 
 def test_a_message_outlives_the_claim_by_its_grace(store: Store, store_url: str, key: QueueKey) -> None:
-    store.post(key, [NewMessage("short", 60, 0), NewMessage("long", 3600, 0)], "me")
+    store.post(key, [draft("short", 60, 0), draft("long", 3600, 0)], "me")
     held = store.claim(key, ClaimTerms("a", 300, 120, 2)).messages
     assert [(m.body, m.ttl) for m in held] == [("short", 420), ("long", 3600)]
     backdate(store_url, key, 299)

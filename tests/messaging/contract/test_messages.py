@@ -2,14 +2,14 @@
 
 import pytest
 
-from messaging.drivers.base import ClaimTerms, Fenced, NewMessage, QueueKey, Selection, Store
+from messaging.drivers.base import ClaimTerms, Fenced, QueueKey, Selection, Store
 from messaging.errors import BadClaim, MessageClaimed
-from tests.messaging.support import backdate, bodies, claim, new, post
+from tests.messaging.support import backdate, bodies, claim, draft, new, post
 
 
 def test_messages_come_back_as_they_went_in_and_in_order(store: Store, key: QueueKey) -> None:
     sent = [{"n": 1, "nested": [None, True, 1.5, "Käse 🧀\x00\\"]}, [1], "text", 0, None, {}]
-    ids = store.post(key, [NewMessage(body, 300, 0) for body in sent], "me")
+    ids = store.post(key, [draft(body, 300, 0) for body in sent], "me")
     found = store.select(key, Selection())
     assert bodies(found) == sent
     assert [m.id for m in found] == list(ids) == sorted(ids)
@@ -51,7 +51,7 @@ def test_the_limit_counts_what_is_shown(store: Store, key: QueueKey) -> None:
 
 
 def test_claimed_and_delayed_messages_are_shown_when_asked_for(store: Store, key: QueueKey) -> None:
-    store.post(key, [new("claimed"), new("free"), NewMessage("delayed", 300, 60)], "me")
+    store.post(key, [new("claimed"), new("free"), draft("delayed", 300, 60)], "me")
     claim(store, key, 1)
     assert bodies(store.select(key, Selection())) == ["free"]
     assert bodies(store.select(key, Selection(include_claimed=True))) == ["claimed", "free"]
@@ -139,7 +139,7 @@ def test_delete_many(store: Store, key: QueueKey) -> None:
 
 
 def test_pop_takes_free_messages_in_order(store: Store, key: QueueKey) -> None:
-    store.post(key, [new("claimed"), new(1), NewMessage("delayed", 300, 60), new(2), new(3)], "me")
+    store.post(key, [new("claimed"), new(1), draft("delayed", 300, 60), new(2), new(3)], "me")
     claim(store, key, 1)
     assert bodies(store.pop(key, 2)) == [1, 2]
     assert bodies(store.pop(key, 5)) == [3]
@@ -148,8 +148,8 @@ def test_pop_takes_free_messages_in_order(store: Store, key: QueueKey) -> None:
 
 
 def test_expired_messages_are_gone_everywhere(store: Store, store_url: str, key: QueueKey) -> None:
-    [short] = store.post(key, [NewMessage("short", 60, 0)], "me")
-    store.post(key, [NewMessage("long", 3600, 0)], "me")
+    [short] = store.post(key, [draft("short", 60, 0)], "me")
+    store.post(key, [draft("long", 3600, 0)], "me")
     backdate(store_url, key, 61)
     assert store.get(key, [short]) == []
     assert bodies(store.select(key, Selection(include_claimed=True, include_delayed=True))) == ["long"]
@@ -159,7 +159,7 @@ def test_expired_messages_are_gone_everywhere(store: Store, store_url: str, key:
 
 
 def test_a_delayed_message_comes_in_its_place_when_it_is_due(store: Store, store_url: str, key: QueueKey) -> None:
-    store.post(key, [NewMessage("delayed", 3600, 60), NewMessage("plain", 3600, 0)], "me")
+    store.post(key, [draft("delayed", 3600, 60), draft("plain", 3600, 0)], "me")
     assert bodies(claim(store, key, 5)) == ["plain"]
     assert store.pop(key, 5) == []
     backdate(store_url, key, 61)
@@ -168,7 +168,7 @@ def test_a_delayed_message_comes_in_its_place_when_it_is_due(store: Store, store
 
 
 def test_sweep_removes_what_has_expired(store: Store, store_url: str, key: QueueKey) -> None:
-    store.post(key, [NewMessage(n, 60, 0) for n in range(7)], "me")
+    store.post(key, [draft(n, 60, 0) for n in range(7)], "me")
     while store.sweep():
         pass
     backdate(store_url, key, 61)

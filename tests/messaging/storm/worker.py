@@ -22,7 +22,7 @@ def produce(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
     while not stop.exists():
         count = random.randint(1, 20)
         try:
-            ids = store.post(key, [NewMessage(f"{name}-{number + n}", 3600, 0) for n in range(count)], name)
+            ids = store.post(key, [NewMessage(f'"{name}-{number + n}"', 3600, 0) for n in range(count)], name)
         except StoreUnavailable:
             time.sleep(PAUSE)
             continue
