@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from messaging.errors import InvalidRequest, MetadataConflict
-from messaging.names import DELAY, MESSAGE_TTL, Range
+from messaging.names import DELAY, MESSAGE_TTL, Range, check_admin_name, check_queue_name
 from messaging.values import Json, MetadataChange
 
 FLAVOR = "_flavor"
@@ -77,8 +77,10 @@ def flavor_of(metadata: Mapping[str, Json]) -> str | None:
 def _check(key: str, value: Json) -> None:
     if key in _RANGES:
         _RANGES[key].check(value)
-    elif key in _STRINGS and not isinstance(value, str):
-        raise InvalidRequest(f"{key} must be a string.")
+    elif key == FLAVOR:
+        check_admin_name("flavor", value)
+    elif key == DEAD_LETTERS:
+        check_queue_name(value)
     elif key == "_enable_encrypt_messages" and not isinstance(value, bool):
         raise InvalidRequest(f"{key} must be true or false.")
     elif key == "_enable_encrypt_messages" and value:

@@ -35,7 +35,12 @@ def check_queue(project: str, name: str) -> None:
     """Raises InvalidRequest."""
     if not 1 <= len(project) <= 256:
         raise InvalidRequest("The project's id must have 1 to 256 characters.")
-    if not _QUEUE.fullmatch(name):
+    check_queue_name(name)
+
+
+def check_queue_name(name: Json) -> None:
+    """Raises InvalidRequest."""
+    if not isinstance(name, str) or not _QUEUE.fullmatch(name):
         raise InvalidRequest("The name of a queue has 1 to 64 letters, digits, underscores, dots and hyphens.")
 
 

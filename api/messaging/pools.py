@@ -111,6 +111,8 @@ def _fields(required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, A
     given = reading.fields(required=(), optional=(*required, *optional, "group", "pool_group", "pool"))
     if not {"group", "pool_group", "pool"}.isdisjoint(given):
         raise BadRequest(NO_GROUPS)
+    if any(isinstance(value, str) and "\0" in value for value in given.values()):
+        raise InvalidBody("No text may have a NUL character in it.")
     for name in required:
         if name not in given:
             raise InvalidBody(f"The body must have '{name}'.")

@@ -31,6 +31,7 @@ def list_versions() -> ResponseReturnValue:
     return reply({"versions": [version]}, 300)
 
 
+@blueprint.get("")
 @blueprint.get("/")
 @policy("homedoc:get")
 def home() -> ResponseReturnValue:

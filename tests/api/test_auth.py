@@ -52,7 +52,11 @@ def test_a_password_gives_a_token_that_opens_the_api(stand: Stand) -> None:
     assert token["project"]["id"] == PROJECTS["alpha"]
     assert [role["name"] for role in token["roles"]] == ["member"]
     urls = {entry["type"]: entry["endpoints"][0]["url"] for entry in token["catalog"]}
-    assert urls == {"database": f"http://localhost/v1.0/{PROJECTS['alpha']}", "identity": "http://localhost/identity/v3"}
+    assert urls == {
+        "database": f"http://localhost/v1.0/{PROJECTS['alpha']}",
+        "messaging": "http://localhost/messaging",
+        "identity": "http://localhost/identity/v3",
+    }
     used = stand.app.test_client().get(
         f"/v1.0/{PROJECTS['alpha']}/instances", headers={"X-Auth-Token": answer.headers["X-Subject-Token"]}
     )
@@ -171,7 +175,7 @@ def test_identity_answers_for_oneself(stand: Stand) -> None:
         == "alpha"
     )
     assert identity(stand, stand.alpha, "auth/tokens", **{"X-Subject-Token": "x"}).status_code == 404
-    assert len(identity(stand, stand.alpha, "auth/catalog").json["catalog"]) == 2
+    assert len(identity(stand, stand.alpha, "auth/catalog").json["catalog"]) == 3
     assert identity(stand, stand.alpha, "users/user-alpha").json["user"]["name"] == "alpha"
     assert identity(stand, stand.alpha, "users/user-beta").status_code == 404
     assert identity(stand, stand.alpha, "users/user-beta/projects").status_code == 403

@@ -55,7 +55,7 @@ def test_as_a_command_of_its_own(cli: Cli, served: Served) -> None:
 
 def test_identity(cli: Cli) -> None:
     assert cli.json("token", "issue")["project_id"] == PROJECTS["alpha"]
-    assert {entry["Type"] for entry in cli.json("catalog", "list")} == {"database", "identity"}
+    assert {entry["Type"] for entry in cli.json("catalog", "list")} == {"database", "messaging", "identity"}
     assert [p["Name"] for p in cli.json("project", "list")] == ["project-alpha"]
 
 
