@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from messaging.errors import InvalidRequest
 from messaging.values import Json
 
-_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_QUEUE = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}")
 _ADMIN = re.compile(r"[^/\x00-\x1f\x7f]{1,64}")
 
 
@@ -41,7 +41,7 @@ def check_queue(project: str, name: str) -> None:
 def check_queue_name(name: Json) -> None:
     """Raises InvalidRequest."""
     if not isinstance(name, str) or not _QUEUE.fullmatch(name):
-        raise InvalidRequest("The name of a queue has 1 to 64 letters, digits, underscores, dots and hyphens.")
+        raise InvalidRequest("The name of a queue has 1 to 64 letters, digits, underscores, dots and hyphens, and is not only one or two dots.")
 
 
 def check_admin_name(kind: str, name: Json) -> str:

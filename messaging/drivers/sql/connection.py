@@ -1,6 +1,7 @@
 """Transactions on a pool's database: its settings, its tables, and what is tried again."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -66,7 +67,8 @@ class Connection:
                 passing = isinstance(e, (OperationalError, IntegrityError)) or getattr(e, "connection_invalidated", False)
                 if committing or not passing or not pause or time.monotonic() > deadline:
                     raise _told(e) from None
-            time.sleep(pause)
+            # Two that were in each other's way must not come back together.
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
         raise AssertionError("the last attempt raises")
 
     def _make_tables(self) -> None:

@@ -80,10 +80,11 @@ class SqlStore:
         def work(s: Session) -> int:
             s.execute(delete(queues).where(queues.c.state == places.GONE, queues.c.changed < now_ms() - GONE_MS))
             expired = select(messages.c.queue_id, messages.c.seq).where(messages.c.expires <= now_ms()).limit(limit)
-            found = s.execute(self._locked(expired)).all()
-            for queue_id, seq in found:
-                s.execute(delete(messages).where(rows.of_queue(queue_id), messages.c.seq == seq))
-            return len(found)
+            gone = (
+                delete(messages).where(rows.of_queue(queue_id), messages.c.seq == seq, messages.c.expires <= now_ms())
+                for queue_id, seq in s.execute(expired).all()
+            )
+            return sum(rows_changed(s, one) for one in gone)
 
         return self._connection.write(work)
 
@@ -148,10 +149,13 @@ class SqlStore:
 
     def delete_many(self, key: QueueKey, ids: Sequence[str], claim_ids: Sequence[str] | None) -> int:
         def work(s: Session) -> int:
-            statement = delete(messages).where(rows.of_queue(places.enter(s, key)), rows.among(ids), rows.alive())
+            queue_id = places.enter(s, key)
+            wanted = rows.among(ids) & rows.alive()
             if claim_ids is not None:
-                statement = statement.where(rows.held(), messages.c.claim_id.in_(claim_ids))
-            return rows_changed(s, statement)
+                wanted &= rows.held() & messages.c.claim_id.in_(claim_ids)
+            found = rows.lock(s, queue_id, wanted)
+            s.execute(delete(messages).where(rows.of_queue(queue_id), messages.c.seq.in_(found)))
+            return len(found)
 
         return self._connection.write(work)
 
@@ -191,15 +195,19 @@ class SqlStore:
 
     def renew_claim(self, key: QueueKey, claim_id: str, ttl: int, grace: int) -> None:
         def work(s: Session) -> None:
-            mine = rows.of_queue(places.enter(s, key)) & rows.alive() & rows.held(claim_id)
-            if not rows_changed(s, update(messages).where(mine).values(rows.holding(claim_id, ttl, grace))):
+            queue_id = places.enter(s, key)
+            found = rows.lock(s, queue_id, rows.alive() & rows.held(claim_id))
+            if not found:
                 raise ClaimNotFound(f"Claim {claim_id} does not exist.")
+            mine = rows.of_queue(queue_id) & messages.c.seq.in_(found)
+            s.execute(update(messages).where(mine).values(rows.holding(claim_id, ttl, grace)))
 
         self._connection.write(work)
 
     def release_claim(self, key: QueueKey, claim_id: str) -> None:
         def work(s: Session) -> None:
-            mine = rows.of_queue(places.enter(s, key)) & rows.held(claim_id)
+            queue_id = places.enter(s, key)
+            mine = rows.of_queue(queue_id) & messages.c.seq.in_(rows.lock(s, queue_id, rows.held(claim_id)))
             s.execute(update(messages).where(mine).values(claim_id=None, available=now_ms()))
 
         self._connection.write(work)
