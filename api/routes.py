@@ -84,8 +84,9 @@ def policy(*names: str) -> Callable[[F], F]:
 
 
 def policy_of(endpoint: str | None, method: str, views: dict[str, Any]) -> tuple[str, ...]:
-    view = getattr(views.get(endpoint or ""), "view_class", None)
-    handler = getattr(view, ("get" if method == "HEAD" else method).lower(), None)
+    handler = views.get(endpoint or "")
+    if view := getattr(handler, "view_class", None):
+        handler = getattr(view, ("get" if method == "HEAD" else method).lower(), None)
     return cast(tuple[str, ...], getattr(handler, "policy", ()))
 
 

@@ -41,7 +41,9 @@ def check_queue(project: str, name: str) -> None:
 def check_queue_name(name: Json) -> None:
     """Raises InvalidRequest."""
     if not isinstance(name, str) or not _QUEUE.fullmatch(name):
-        raise InvalidRequest("The name of a queue has 1 to 64 letters, digits, underscores, dots and hyphens, and is not only one or two dots.")
+        raise InvalidRequest(
+            "The name of a queue has 1 to 64 letters, digits, underscores, dots and hyphens, and is not only one or two dots."
+        )
 
 
 def check_admin_name(kind: str, name: Json) -> str:

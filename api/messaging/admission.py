@@ -8,7 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotAcceptable
 from api.context import Context, base_url, services
 from api.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from api.messaging.parts import parts
-from api.routes import require
+from api.routes import policy_of, require
 from messaging.errors import BadSignature
 from messaging.signing import SignedUrl
 
@@ -33,7 +33,7 @@ def admit() -> None:
     else:
         _by_token()
     _check_headers()
-    [rule] = vars(current_app.view_functions[str(request.endpoint)])["policy"]
+    [rule] = policy_of(request.endpoint, request.method, current_app.view_functions)
     require(rule)
 
 

@@ -19,6 +19,8 @@ from tests.api.test_instances import fault
 
 PUBLIC = {
     "/",
+    "/messaging",
+    "/messaging/",
     "/v1.0",
     "/v1.0/",
     "/healthcheck",

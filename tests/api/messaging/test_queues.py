@@ -34,7 +34,7 @@ def test_a_queue_that_is_not_there_shows_the_defaults(office: PostOffice) -> Non
     assert (answer.status_code, answer.json) == (200, DEFAULTS)
 
 
-@pytest.mark.parametrize("name", ["a" * 65, "a b", "a,b", "ü"])
+@pytest.mark.parametrize("name", ["a" * 65, "a b", "a,b", "ü", ".", ".."])
 def test_bad_names(office: PostOffice, name: str) -> None:
     answer = office.ada.put(f"/v2/queues/{name}")
     assert (answer.status_code, answer.json["title"]) == (400, "Invalid API request")
