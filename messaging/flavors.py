@@ -26,6 +26,14 @@ class Flavors:
         """Give the flavor these pools.  Raises FlavorNotFound (404) and what `put` raises."""
         return self._bind(name, _checked(pool_list), create=False)
 
+    def put_empty(self, name: str) -> None:
+        """Make a flavor that has no pools yet beyond those that name it already; one that exists is fine.  Raises InvalidRequest."""
+        check_admin_name("flavor", name)
+        with self._database.write() as s:
+            MessagingCounter.take(s)
+            if s.get(MessagingFlavorRow, name) is None:
+                s.add(MessagingFlavorRow(name=name))
+
     def get(self, name: str) -> Flavor:
         """Raises FlavorNotFound (404)."""
         with self._database.read() as s:

@@ -25,7 +25,8 @@ from messaging.drivers.base import (
     new_nonce,
     parse_id,
 )
-from messaging.drivers.redis.scripts import KEYS, SCRIPTS
+from messaging.drivers.redis.prelude import KEYS
+from messaging.drivers.redis.scripts import SCRIPTS
 from messaging.drivers.registry import CAPABILITIES
 from messaging.errors import BadClaim, ClaimNotFound, MessageClaimed, StoreUnavailable
 from messaging.values import Claim, Edge, Message, Stats
