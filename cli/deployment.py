@@ -1,5 +1,6 @@
 """Which deployment a command means: that of a configuration file, or that of a state directory."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import config
 from cli.errors import CliError
 from cli.output import state_option
-from cli.statedir import resolve
+from cli.statedir import StateDir, resolve
 from models import Database
 
 
@@ -24,15 +25,23 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def load(config_file: Path | None, state: Path | None) -> cfg.ConfigOpts:
     """Raises CliError for a file that is not there or says nonsense."""
-    path = config_file or resolve(state).config
+    where = resolve(state)
+    path = config_file or where.config
     try:
         return config.load(path)
     except cfg.ConfigFilesNotFoundError as e:
         raise CliError(
-            f"there is no configuration file {path}", "coffer up makes one; or name it: --config FILE or --state DIR"
+            f"there is no configuration file {path}", f"{where.command('up')} makes one; or name it: --config FILE or --state DIR"
         ) from e
     except (cfg.Error, ValueError) as e:
         raise CliError(f"{path}: {e}") from e
+
+
+def command(conf: cfg.ConfigOpts, words: str) -> str:
+    """A command on this deployment, ready to be pasted into any shell."""
+    path = Path(conf.config_file[0]).resolve()
+    state = StateDir(path.parent)
+    return state.command(words) if path == state.config else f"coffer {words} --config {shlex.quote(str(path))}"
 
 
 @contextmanager
@@ -43,6 +52,6 @@ def database(conf: cfg.ConfigOpts) -> Iterator[Database]:
         yield db
     except SQLAlchemyError as e:
         reason = str(getattr(e, "orig", None) or type(e).__name__)
-        raise CliError(f"the database says: {reason}", "coffer db upgrade brings its schema up to date") from e
+        raise CliError(f"the database says: {reason}", f"{command(conf, 'db upgrade')} brings its schema up to date") from e
     finally:
         db.close()

@@ -8,7 +8,10 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+EXACT_BELOW = 10.0
 
 Row = Mapping[str, Any]
 
@@ -71,7 +74,7 @@ def table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
 def cell(value: Any) -> str:
     text = "" if value is None else str(value)
     colour = COLOURS.get(text)
-    return f"[{colour}]{text}[/{colour}]" if colour else text.replace("[", "\\[")
+    return f"[{colour}]{text}[/{colour}]" if colour else escape(text)
 
 
 def console(stderr: bool = False) -> Console:
@@ -82,13 +85,23 @@ def console(stderr: bool = False) -> Console:
     return out
 
 
-def seconds(begin: str | None, end: str | None) -> str:
-    """How long something took, or takes by now, from the API's timestamps and as exact as they are."""
-    if not begin:
+def took(begin: str | None, end: str | None, is_open: bool) -> str:
+    """How long something took, or takes by now while it is open; from the API's timestamps and as exact as they are."""
+    if not begin or not (end or is_open):
         return ""
     until = _moment(end) if end else datetime.now(UTC)
-    took = max(0.0, (until - _moment(begin)).total_seconds())
-    return f"{took:.1f} s" if "." in begin else f"{took:.0f} s"
+    seconds = max(0.0, (until - _moment(begin)).total_seconds())
+    exact = "." in begin and (not end or "." in end)
+    return duration(seconds) if exact else f"{seconds:.0f} s"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < EXACT_BELOW else f"{seconds:.1f} s"
+
+
+def message(error: Any) -> str:
+    """The API gives an error as its words, or with its type beside them."""
+    return str(error.get("message", "") if isinstance(error, Mapping) else error or "")
 
 
 def _moment(text: str) -> datetime:

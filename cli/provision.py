@@ -50,7 +50,7 @@ def prepare(state: StateDir, host: str, ports: Ports) -> None:
     try:
         runner.upgrade(url)
     except runner.DatabaseTooNew as e:
-        raise CliError(str(e), f"or begin anew: coffer down --purge --state {state.root}") from e
+        raise CliError(str(e), f"or begin anew: {state.command('down --purge')}") from e
     state.database.chmod(0o600)
     database = Database(url)
     try:

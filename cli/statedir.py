@@ -62,6 +62,11 @@ class StateDir:
     def pid(self, name: str) -> Path:
         return self.root / "run" / f"{name}.pid"
 
+    def command(self, words: str) -> str:
+        """A command on this directory, ready to be pasted into any shell."""
+        where = "" if self.root == default().resolve() else f" --state {self.root}"
+        return f"coffer {words}{where}"
+
     def exists(self) -> bool:
         return self.config.is_file()
 
@@ -136,8 +141,7 @@ def check_usable(state: StateDir) -> None:
 
 
 def already_running(state: StateDir) -> CliError:
-    root = state.root
-    return AlreadyRunning(f"Coffer already runs in {root}", f"coffer status --state {root}, or coffer down --state {root}")
+    return AlreadyRunning(f"Coffer already runs in {state.root}", f"{state.command('status')}, or {state.command('down')}")
 
 
 def write_private(path: Path, body: str) -> None:

@@ -8,11 +8,12 @@ from rich.live import Live
 from rich.table import Table
 
 from cli.errors import CliError
-from cli.output import cell, console, seconds
+from cli.output import cell, console, message, took
 from cli.rest import Api
 
 POLL = 0.15
 OVER = ("DONE", "FAILED", "CANCELLED")
+"""States that an operation, and a step, never leaves."""
 
 
 def fetch(api: Api, id: str) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def wait(api: Api, id: str, within: float = math.inf) -> dict[str, Any]:
     while (found := fetch(api, id))["state"] not in OVER:
         if time.monotonic() > deadline:
             at = found["steps"][-1] if found["steps"] else {"name": "its start", "error": ""}
-            raise CliError(f"{found['kind']} is still at {at['name']} after {within:.0f} s {at['error']}".rstrip())
+            raise CliError(f"{found['kind']} is still at {at['name']} after {within:.0f} s {message(at['error'])}".rstrip())
         time.sleep(POLL)
     return found
 
@@ -51,9 +52,22 @@ def table_of(operation: dict[str, Any]) -> Table:
     for column in ("step", "state", "attempts", "time", "", "error"):
         out.add_column(column, justify="right" if column in ("attempts", "time") else "left", overflow="fold")
     for step in operation["steps"]:
-        took = seconds(step["started"], step["finished"])
-        out.add_row(step["name"], cell(step["state"]), str(step["attempts"]), took, step["progress"], step["error"])
+        out.add_row(
+            step["name"],
+            cell(step["state"]),
+            str(step["attempts"]),
+            time_of(step, operation),
+            cell(step["progress"]),
+            cell(message(step["error"])),
+        )
     return out
+
+
+def time_of(step: dict[str, Any], operation: dict[str, Any]) -> str:
+    """A step that still waits when its operation ends has ended with it."""
+    if step["finished"] or step["state"] in OVER:
+        return took(step["started"], step["finished"], is_open=False)
+    return took(step["started"], operation["finished"], is_open=operation["state"] not in OVER)
 
 
 def _narrate(api: Api, id: str) -> dict[str, Any]:
@@ -63,8 +77,7 @@ def _narrate(api: Api, id: str) -> dict[str, Any]:
         for step in found["steps"]:
             if step["id"] not in told and step["finished"]:
                 told.add(step["id"])
-                took = seconds(step["started"], step["finished"])
-                print(f"  {step['name']:<24} {step['state']:<8} attempts {step['attempts']}  {took}", flush=True)
+                print(f"  {step['name']:<24} {step['state']:<8} attempts {step['attempts']}  {time_of(step, found)}", flush=True)
         if found["state"] in OVER:
             return found
         time.sleep(POLL)

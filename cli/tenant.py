@@ -79,11 +79,11 @@ class Tenant:
         return Instance(instance_id, Login(shown["ip"][0], USER, password, DATABASE))
 
 
-def check_done(operation: dict[str, Any]) -> None:
+def check_done(api: Api, operation: dict[str, Any]) -> None:
     """Raise CliError for an operation that ended in any other way."""
     if operation["state"] != "DONE":
         error = (operation["error"] or {}).get("message", "it says no reason")
-        raise CliError(f"{operation['kind']} is {operation['state']}: {error}", f"coffer operation show {operation['id']}")
+        raise CliError(f"{operation['kind']} is {operation['state']}: {error}", api.command(f"operation show {operation['id']}"))
 
 
 def _fault(shown: dict[str, Any] | None) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cli import catalog
-from cli.deployment import config_options, database, load
+from cli.deployment import command, config_options, database, load
 from cli.output import json_option, show
 
 COLUMNS = ("datastore", "version", "number", "manager", "image", "default", "active", "id")
@@ -21,7 +21,8 @@ def datastore() -> None:
 @json_option
 def list_(config: Path | None, state: Path | None, as_json: bool) -> None:
     """What tenants may choose from."""
-    with database(load(config, state)) as db, db.read() as s:
+    conf = load(config, state)
+    with database(conf) as db, db.read() as s:
         rows = [
             {
                 "datastore": datastore.name,
@@ -35,7 +36,7 @@ def list_(config: Path | None, state: Path | None, as_json: bool) -> None:
             }
             for datastore, version in catalog.versions(s)
         ]
-    show(rows, COLUMNS, as_json, empty="no datastores: coffer datastore register NAME VERSION")
+    show(rows, COLUMNS, as_json, empty=f"no datastores: {command(conf, 'datastore register NAME VERSION')}")
 
 
 @datastore.command()

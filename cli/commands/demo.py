@@ -16,16 +16,15 @@ from cli.addresses import api_url, ports_before
 from cli.commands.run import port_options
 from cli.engines import ENGINES, Login, use
 from cli.errors import CliError
-from cli.output import console, state_option
+from cli.output import console, duration, state_option
 from cli.ports import WantPorts
-from cli.rest import sign_in
+from cli.rest import CLOUD, sign_in
 from cli.signals import interrupt_on_termination
 from cli.statedir import LOOPBACK, StateDir, read_json, resolve, write_private
 from cli.tenant import Tenant, check_done
 
 ENGINE = ENGINES["mariadb"]
 NAME = "demo"
-CLOUD = "coffer"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ def demo(state: Path | None, api_port: int | None, temporal_port: int | None, ui
             lifecycle.down(where)
     if ours:
         out.print(
-            f"The databases go on. [bold]make demo[/bold] finds them again; coffer down --purge --state {where.root} removes all."
+            f"The databases go on. [bold]{where.command('demo')}[/bold] finds them again; {where.command('down --purge')} removes all.",
+            soft_wrap=True,
         )
 
 
@@ -91,8 +91,8 @@ def _instance(where: StateDir, tenant: Tenant, out: Console) -> tuple[str, str, 
     instance_id, password = tenant.create(NAME, ENGINE)
     write_private(memory, json.dumps(asdict(Remembered(instance_id, password))))
     operation = steps.follow(tenant.api, tenant.operation(instance_id, "InstanceCreate")["id"])
-    check_done(operation)
-    out.print(f"ACTIVE after {time.monotonic() - begin:.1f} s")
+    check_done(tenant.api, operation)
+    out.print(f"ACTIVE after {duration(time.monotonic() - begin)}")
     return instance_id, password, operation
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cli import catalog
-from cli.deployment import config_options, database, load
+from cli.deployment import command, config_options, database, load
 from cli.errors import CliError
 from cli.output import json_option, show
 from models import FlavorRow
@@ -23,9 +23,10 @@ def flavor() -> None:
 @json_option
 def list_(config: Path | None, state: Path | None, as_json: bool) -> None:
     """What tenants may choose from."""
-    with database(load(config, state)) as db, db.read() as s:
+    conf = load(config, state)
+    with database(conf) as db, db.read() as s:
         rows = [{column: getattr(row, column) for column in COLUMNS} for row in catalog.flavors(s)]
-    show(rows, COLUMNS, as_json, empty="no flavors: coffer flavor add ID NAME --ram MB")
+    show(rows, COLUMNS, as_json, empty=f"no flavors: {command(conf, 'flavor add ID NAME --ram MB')}")
 
 
 @flavor.command()

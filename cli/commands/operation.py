@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import urlencode, urlsplit
 
 import click
 from rich.live import Live
 
 from cli import steps
-from cli.output import console, json_option, seconds, show, show_one, state_option, table
-from cli.rest import Api, sign_in
+from cli.output import console, json_option, message, show, show_one, state_option, table, took
+from cli.rest import CLOUD, Api, sign_in
 from cli.statedir import resolve
 from cli.tenant import check_done
 
@@ -21,7 +22,7 @@ POLL = 0.5
 def cloud_options(command: Callable[..., Any]) -> Callable[..., Any]:
     what = "Whose operations: a cloud of the state directory's clouds.yaml."
     return state_option(
-        click.option("--os-cloud", "cloud", default="coffer", show_default=True, envvar="OS_CLOUD", help=what)(command)
+        click.option("--os-cloud", "cloud", default=CLOUD, show_default=True, envvar="OS_CLOUD", help=what)(command)
     )
 
 
@@ -37,16 +38,16 @@ def operation() -> None:
 @cloud_options
 @json_option
 @watch_option
-def list_(cloud: str, state: Path | None, as_json: bool, watch: bool) -> None:
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="At most so many.")
+def list_(cloud: str, state: Path | None, as_json: bool, watch: bool, limit: int) -> None:
     """The project's operations, newest first."""
     api = sign_in(resolve(state), cloud)
-    if not watch:
-        show([_line(operation) for operation in operations(api)] if not as_json else operations(api), COLUMNS, as_json)
-        return
-    with Live(console=console(), refresh_per_second=4) as live:
-        while True:
-            live.update(table([_line(operation) for operation in operations(api)], COLUMNS))
-            time.sleep(POLL)
+    if watch:
+        _watch_list(api, limit)
+    found, more = operations(api, limit)
+    show(found if as_json else [_line(operation) for operation in found], COLUMNS, as_json)
+    if more:
+        click.echo(f"there are more: {api.command(f'operation list --limit {2 * limit}')}", err=True)
 
 
 @operation.command("show")
@@ -88,9 +89,22 @@ def cancel(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) 
     _act(sign_in(resolve(state), cloud), id, "cancel", as_json, watch, good=("CANCELLED", "DONE"))
 
 
-def operations(api: Api) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.get("/operations")["operations"]
-    return found
+def operations(api: Api, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    """The newest ones, and whether there are more."""
+    found: list[dict[str, Any]] = []
+    query = urlencode({"limit": limit})
+    while query and len(found) < limit:
+        page = api.get(f"/operations?{query}")
+        found += page["operations"]
+        query = next((urlsplit(link["href"]).query for link in page.get("links", ()) if link["rel"] == "next"), "")
+    return found[:limit], bool(query) or len(found) > limit
+
+
+def _watch_list(api: Api, limit: int) -> NoReturn:
+    with Live(console=console(), refresh_per_second=4) as live:
+        while True:
+            live.update(table([_line(operation) for operation in operations(api, limit)[0]], COLUMNS))
+            time.sleep(POLL)
 
 
 def _act(api: Api, id: str, action: str, as_json: bool, watch: bool, good: Sequence[str]) -> None:
@@ -100,7 +114,9 @@ def _act(api: Api, id: str, action: str, as_json: bool, watch: bool, good: Seque
     elif as_json:
         show_one(answer, as_json)
     else:
-        click.echo(f"{action} requested; follow it: coffer operation show --watch {answer['id']}")
+        done = f"{action} requested" if answer["id"] == id else f"{id} begins anew as {answer['id']}"
+        follow = api.command(f"operation show --watch {answer['id']}")
+        click.echo(f"{done}; follow it: {follow}")
 
 
 def _watch(api: Api, id: str, as_json: bool, good: Sequence[str]) -> None:
@@ -109,9 +125,9 @@ def _watch(api: Api, id: str, as_json: bool, good: Sequence[str]) -> None:
     if as_json:
         show_one(found, as_json)
     if found["state"] not in good:
-        check_done(found)
+        check_done(api, found)
 
 
 def _line(operation: dict[str, Any]) -> dict[str, Any]:
-    error = (operation["error"] or {}).get("message", "")
-    return {**operation, "took": seconds(operation["created"], operation["finished"]), "error": error}
+    length = took(operation["created"], operation["finished"], is_open=operation["state"] not in steps.OVER)
+    return {**operation, "took": length, "error": message(operation["error"])}

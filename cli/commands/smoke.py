@@ -13,7 +13,7 @@ import click
 from cli import engines, leftovers, lifecycle, start, steps
 from cli.engines import ENGINES, Engine
 from cli.errors import CliError
-from cli.output import console, json_option, table
+from cli.output import console, duration, json_option, table
 from cli.ports import ANY
 from cli.rest import sign_in
 from cli.signals import interrupt_on_termination
@@ -82,11 +82,11 @@ def _whole_way(tenant: Tenant, engine: Engine) -> Timings:
     def create() -> None:
         nonlocal instance_id, password
         instance_id, password = tenant.create(f"smoke-{engine.datastore}", engine)
-        check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceCreate")["id"], WITHIN))
+        check_done(tenant.api, steps.wait(tenant.api, tenant.operation(instance_id, "InstanceCreate")["id"], WITHIN))
 
     def restart() -> None:
         tenant.restart(instance_id)
-        check_done(steps.wait(tenant.api, tenant.operation(instance_id, "InstanceRestart")["id"], WITHIN))
+        check_done(tenant.api, steps.wait(tenant.api, tenant.operation(instance_id, "InstanceRestart")["id"], WITHIN))
 
     def use(visits: int) -> None:
         used = engines.use(engine, tenant.instance(instance_id, password).login)
@@ -120,13 +120,13 @@ def _report(timings: dict[str, Timings], up: float, total: float, as_json: bool)
     rows = [
         {
             "engine": name,
-            **{stage: f"{seconds:.1f} s" for stage, seconds in stages.items()},
-            "sum": f"{sum(stages.values()):.1f} s",
+            **{stage: duration(seconds) for stage, seconds in stages.items()},
+            "sum": duration(sum(stages.values())),
         }
         for name, stages in timings.items()
     ]
     console().print(table(rows, ("engine", *STAGES, "sum")))
-    click.echo(f"control plane up in {up:.1f} s; all in {total:.1f} s; nothing left behind")
+    click.echo(f"control plane up in {duration(up)}; all in {duration(total)}; nothing left behind")
 
 
 def _say(line: str) -> None:

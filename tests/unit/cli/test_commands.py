@@ -74,7 +74,7 @@ def test_a_second_start_says_that_it_runs(provisioned: StateDir) -> None:
         result = coffer("up")
     assert result.exit_code == ALREADY_RUNNING
     assert "already runs" in result.stderr
-    assert "coffer down" in result.stderr
+    assert f"coffer down --state {provisioned.root}\n" in result.stderr
 
 
 def test_a_missing_program_is_named_with_its_package(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,9 +141,22 @@ def test_the_schema_is_told_and_taken_back(provisioned: StateDir) -> None:
     assert shown["pending"] == []
     assert coffer("db", "downgrade", "base").exit_code == 0
     assert json.loads(coffer("db", "revision", "--json").stdout)["pending"][-1] == shown["revision"]
-    assert "coffer db upgrade" in coffer("datastore", "list").stderr
+    assert f"coffer db upgrade --state {provisioned.root} brings" in coffer("datastore", "list").stderr
     assert coffer("db", "upgrade").exit_code == 0
     assert coffer("db", "upgrade", "nonsense").exit_code == FAILED
+
+
+def test_hints_name_a_configuration_that_is_in_no_state_directory(provisioned: StateDir) -> None:
+    elsewhere = provisioned.root / "my coffer.conf"
+    elsewhere.write_text(provisioned.config.read_text())
+    assert coffer("db", "downgrade", "base").exit_code == 0
+    assert f"coffer db upgrade --config '{elsewhere}' brings" in coffer("flavor", "list", "--config", str(elsewhere)).stderr
+
+
+def test_hints_on_the_usual_directory_do_not_name_it(provisioned: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.statedir.default", lambda: provisioned.root)
+    with provisioned.held():
+        assert "coffer status, or coffer down\n" in coffer("up").stderr
 
 
 def test_a_keyring_is_kept(provisioned: StateDir) -> None:
