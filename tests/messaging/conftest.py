@@ -1,6 +1,7 @@
 """Stores to test on: SQLite, and real PostgreSQL, MariaDB and Redis, each started once."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -70,11 +71,17 @@ def key(store: Store) -> QueueKey:
     return key
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A control plane's database that nobody has used yet."""
+    path = tmp_path_factory.mktemp("migrated") / "coffer.db"
+    runner.upgrade(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/coffer.db"
-    runner.upgrade(url)
-    database = Database(url)
+def database(migrated: Path, tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{shutil.copy(migrated, tmp_path)}")
     yield database
     database.close()
 

@@ -1,25 +1,30 @@
 """Producers, claimers and deleters, some of them killed, on every driver; Redis itself is killed too."""
 
 import json
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
-from messaging.drivers.base import QueueKey, Selection
+from messaging.drivers.base import QueueKey, Selection, Store
 from messaging.drivers.registry import open_store
 from tests.messaging.conftest import STORES, Urls
-from tests.messaging.storm import history
+from tests.messaging.storm import history, worker
 from tests.support.redisserver import redis_server
 
 SLOW_MESSAGES = int(os.environ.get("COFFER_STORM_MESSAGES", "50000"))
 PRODUCERS, CLAIMERS = 2, 3
 KEY = QueueKey("storm", "queue", 1)
+Role = Callable[[Store, QueueKey, history.Log, Path], None]
+
+# Processes that begin with everything imported: starting an interpreter costs more than the storm itself.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([worker.__name__])
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -40,34 +45,31 @@ def stormy(request: pytest.FixtureRequest, urls: Urls) -> Iterator[tuple[str, Ca
 class Crew:
     """The processes of one role."""
 
-    def __init__(self, role: str, count: int, url: str, directory: Path) -> None:
-        self._orders = json.dumps(
-            {"role": role, "url": url, "key": [KEY.project, KEY.name, KEY.generation], "directory": str(directory)}
-        )
+    def __init__(self, role: Role, count: int, url: str, directory: Path) -> None:
+        self._orders = (role, url, KEY, directory)
         self.killed = 0
         self._processes = [self._start() for _ in range(count)]
 
     def kill_one(self) -> None:
         victim = random.randrange(len(self._processes))
         self._processes[victim].kill()
-        self._processes[victim].wait()
+        self._processes[victim].join()
         self._processes[victim] = self._start()
         self.killed += 1
 
     def wait(self, seconds: float) -> None:
         for process in self._processes:
-            assert process.wait(seconds) == 0
+            process.join(seconds)
+            assert process.exitcode == 0
 
     def end(self) -> None:
         for process in self._processes:
             process.kill()
-            process.wait()
+            process.join()
 
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen([sys.executable, "-m", "tests.messaging.storm.worker"], stdin=subprocess.PIPE, text=True)
-        assert process.stdin
-        process.stdin.write(self._orders)
-        process.stdin.close()
+    def _start(self) -> ForkServerProcess:
+        process = _PROCESSES.Process(target=worker.work, args=self._orders)
+        process.start()
         return process
 
 
@@ -76,7 +78,7 @@ def storm(url: str, crash: Callable[[], None], directory: Path, messages: int, k
     store = open_store(url)
     store.open_queue(KEY)
     began, tally = time.monotonic(), Tally(directory)
-    crews = [Crew("producer", PRODUCERS, url, directory), Crew("claimer", CLAIMERS, url, directory)]
+    crews = [Crew(worker.produce, PRODUCERS, url, directory), Crew(worker.consume, CLAIMERS, url, directory)]
     try:
         for step in range(1, kills + 1):
             tally.reach(messages * step // (kills + 1), seconds)

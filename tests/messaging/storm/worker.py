@@ -1,12 +1,10 @@
-"""A process of the storm, to be killed at any moment: `python -m tests.messaging.storm.worker`, its orders as JSON on stdin."""
+"""A process of the storm, to be killed at any moment."""
 
-import json
 import random
-import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from messaging.drivers.base import ClaimTerms, NewMessage, QueueKey, Store
 from messaging.drivers.registry import open_store
@@ -54,7 +52,7 @@ def _claim(store: Store, key: QueueKey, log: Log) -> bool:
     if fate < 0.03:
         log.write(RELEASING, claim=claim, at=time.monotonic())
         store.release_claim(key, claim)
-    elif fate < 0.5:
+    elif fate < 0.15:
         for one in ids[: random.randint(1, 5)]:
             _delete_one(store, key, log, one, claim)
         log.write(RELEASING, claim=claim, at=time.monotonic())
@@ -76,12 +74,5 @@ def _delete_one(store: Store, key: QueueKey, log: Log, message: str, claim: str)
     log.write(DELETED, ids=[message], at=time.monotonic())
 
 
-def main(orders: dict[str, Any]) -> None:
-    store = open_store(orders["url"])
-    log = Log(Path(orders["directory"]) / f"{uuid.uuid4().hex}.log")
-    role = produce if orders["role"] == "producer" else consume
-    role(store, QueueKey(*orders["key"]), log, Path(orders["directory"]) / "stop")
-
-
-if __name__ == "__main__":
-    main(json.load(sys.stdin))
+def work(role: Callable[[Store, QueueKey, Log, Path], None], url: str, key: QueueKey, directory: Path) -> None:
+    role(open_store(url), key, Log(directory / f"{uuid.uuid4().hex}.log"), directory / "stop")
