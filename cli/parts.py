@@ -67,7 +67,8 @@ def _api(state: StateDir, host: str, ports: Ports) -> Part:
     bind = f"[{host}]:{ports.api}" if ":" in host else f"{host}:{ports.api}"
     serve = ["--bind", bind, "--worker-class", "gthread", "--workers", str(conf.api.workers), "--threads", str(conf.api.threads)]
     quiet = ["--graceful-timeout", "5", "--keep-alive", "30", "--log-level", "warning", "--no-control-socket"]
-    argv = [sys.executable, "-m", "gunicorn", *mark, *serve, *quiet, "api.app:from_config()"]
+    believe = ["--forwarded-allow-ips", ""]  # by default whoever comes from loopback may claim to have come by HTTPS
+    argv = [sys.executable, "-m", "gunicorn", *mark, *serve, *quiet, *believe, "api.app:from_config()"]
     return Part("api", argv, mark, patience=8)
 
 
