@@ -3,7 +3,7 @@
 import configparser
 
 from cli.ports import Ports
-from cli.statedir import StateDir
+from cli.statedir import LOOPBACK, StateDir
 
 
 def api_url(host: str, ports: Ports) -> str:
@@ -30,6 +30,11 @@ def ports_before(state: StateDir) -> Ports | None:
     except (configparser.Error, ValueError):
         return None
     return Ports(api, temporal, ui)
+
+
+def host_before(state: StateDir) -> str:
+    """The address that it listened on the last time."""
+    return read_config(state).get("api", "bind_host", fallback=LOOPBACK)
 
 
 def read_config(state: StateDir) -> configparser.RawConfigParser:

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from cli import localservers, processes
-from cli.addresses import api_url, ports_before
+from cli.addresses import api_url, host_before, ports_before, temporal_address, ui_url
 from cli.errors import CliError
 from cli.http import answers
 from cli.marks import marks
-from cli.statedir import LOOPBACK, StateDir
+from cli.statedir import StateDir
 
 STOP_WITHIN = 60.0
 
@@ -42,12 +42,13 @@ def status(state: StateDir) -> dict[str, Any]:
         "state": str(state.root),
         "running": pid is not None,
         "supervisor": pid,
-        "databases": localservers.count(state),
+        "servers": localservers.count(state),
     }
     out["parts"] = {name: _pid_of(state, name) for name in marks(state)}
     if ports is not None:
+        host = host_before(state)
         out["ports"] = asdict(ports)
-        out["api"] = api_url(LOOPBACK, ports)
+        out["api"], out["temporal"], out["ui"] = api_url(host, ports), temporal_address(host, ports), ui_url(host, ports)
         out["usable"] = pid is not None and answers(f"{out['api']}/healthcheck")
     return out
 

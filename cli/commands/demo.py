@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from cli import lifecycle, start, steps
-from cli.addresses import api_url, ports_before
+from cli.addresses import api_url, host_before, ports_before
 from cli.commands.run import port_options
 from cli.engines import ENGINES, Login, use
 from cli.errors import CliError
@@ -20,7 +20,7 @@ from cli.output import console, duration, state_option
 from cli.ports import WantPorts
 from cli.rest import CLOUD, sign_in
 from cli.signals import interrupt_on_termination
-from cli.statedir import LOOPBACK, StateDir, read_json, resolve, write_private
+from cli.statedir import StateDir, read_json, resolve, write_private
 from cli.tenant import Tenant, check_done
 
 ENGINE = ENGINES["mariadb"]
@@ -113,7 +113,7 @@ def _say_how_to_go_on(where: StateDir, out: Console, login: Login, instance_id: 
                 f"openstack --os-cloud {CLOUD} database user list {instance_id}",
             ],
         ),
-        ("API", [f"{api_url(LOOPBACK, ports)}/docs"]),
+        ("API", [f"{api_url(host_before(where), ports)}/docs"]),
         ("This operation in Temporal", [link["href"] for link in operation["links"] if link["rel"] == "workflow"]),
     )
     for title, lines in rows:

@@ -59,8 +59,28 @@ def status(ctx: click.Context, state: Path | None, as_json: bool) -> None:
     if as_json:
         show_one(out, as_json)
     else:
-        rows = [{"part": name, "pid": pid, "state": "running" if pid else "stopped"} for name, pid in out.pop("parts").items()]
-        show_one(out, as_json)
-        console().print(table(rows, ("part", "pid", "state")))
+        _show_status(out)
     if not out["running"]:
         ctx.exit(NOT_RUNNING)
+
+
+def _show_status(status: dict[str, Any]) -> None:
+    head = {
+        "state directory": status["state"],
+        "control plane": _condition(status),
+        "supervisor": status["supervisor"],
+        "database servers": status["servers"],
+        "web UI": status.get("ui"),
+    }
+    show_one(head, as_json=False)
+    rows = [
+        {"part": name, "pid": pid, "state": "running" if pid else "stopped", "address": status.get(name)}
+        for name, pid in status["parts"].items()
+    ]
+    console().print(table(rows, ("part", "pid", "state", "address")))
+
+
+def _condition(status: dict[str, Any]) -> str:
+    if not status["running"]:
+        return "stopped"
+    return "running" if status.get("usable") else "running, and the API does not answer"

@@ -1,6 +1,7 @@
 """What commands say and how they end, without anything running."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_status_of_nothing_is_not_running(state: StateDir) -> None:
     result = coffer("status", "--json")
     assert result.exit_code == NOT_RUNNING
     assert json.loads(result.stdout)["running"] is False
+
+
+def test_status_is_a_table_of_parts_with_their_addresses(provisioned: StateDir) -> None:
+    provision.write_config(provisioned, "127.0.0.2", Ports(10001, 10002, 10003))
+    result = coffer("status")
+    assert result.exit_code == NOT_RUNNING
+    lines = [re.split(r"\s{2,}", line.strip()) for line in result.stdout.splitlines()]
+    assert ["control plane", "stopped"] in lines
+    assert ["database servers", "0"] in lines
+    assert ["web UI", "http://127.0.0.2:10003"] in lines
+    assert ["api", "stopped", "http://127.0.0.2:10001"] in lines
+    assert ["temporal", "stopped", "127.0.0.2:10002"] in lines
+    assert "{" not in result.stdout
+    told = json.loads(coffer("status", "--json").stdout)
+    assert (told["servers"], told["ports"]) == (0, {"api": 10001, "temporal": 10002, "ui": 10003})
 
 
 def test_down_of_nothing_is_fine(state: StateDir) -> None:
