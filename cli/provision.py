@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from cli import catalog
+from cli import catalog, schema
 from cli.addresses import api_url, read_config, temporal_address, ui_url
-from cli.errors import CliError
 from cli.ports import Ports
 from cli.statedir import StateDir, read_json, write_private
 from migrations import runner
@@ -47,10 +46,8 @@ def prepare(state: StateDir, host: str, ports: Ports) -> None:
     write_identity(state)
     write_clouds(state, host, ports)
     url = database_url(state)
-    try:
+    with schema.failures_told(too_new=f"or begin anew: {state.command('down --purge')}"):
         runner.upgrade(url)
-    except runner.DatabaseTooNew as e:
-        raise CliError(str(e), f"or begin anew: {state.command('down --purge')}") from e
     state.database.chmod(0o600)
     database = Database(url)
     try:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from cli.deployment import config_options, load
 from cli.errors import CliError
 from cli.output import json_option, show_one
+from cli.schema import failures_told
 from migrations import runner
 from security import keyring as keyrings
 
@@ -65,10 +64,5 @@ def keyring(config: Path | None, state: Path | None) -> None:
 
 
 def _run(step: Callable[[], T]) -> T:
-    try:
+    with failures_told():
         return step()
-    except (runner.DatabaseTooNew, CommandError) as e:
-        raise CliError(str(e)) from e
-    except SQLAlchemyError as e:
-        reason = str(getattr(e, "orig", None) or type(e).__name__)
-        raise CliError(f"the database says: {reason}", "check [database] connection in the configuration") from e

@@ -1,6 +1,7 @@
 """What a state directory holds, and which ones are refused before anything is in them."""
 
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -8,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from alembic.script import ScriptDirectory
 
 import config
-from cli import addresses, catalog, provision
+from cli import addresses, catalog, provision, schema
 from cli.errors import CliError
 from cli.ports import Ports
 from cli.statedir import LONGEST, StateDir, check_usable, read_json, resolve
+from migrations import runner
 from models import Database
 
 PORTS = Ports(10001, 10002, 10003)
@@ -80,6 +83,38 @@ def test_the_catalogue_is_there_once_however_often_it_is_seeded(state: StateDir)
     ]
     assert flavors[0] == ("1", 512)
     assert len(flavors) == 5
+
+
+REVISION = "from alembic import op\nrevision = 'zz'\ndown_revision = '{head}'\ndef upgrade(): {does}\n"
+BROKEN = {
+    "of a chain with a gap": (REVISION.format(head="gone", does="pass"), "Revision gone .* is not present"),
+    "no Python": ("def (", r"SyntaxError: .*zz\.py, line 1"),
+    "not a migration": ("x = 1", "Could not determine revision id"),
+    "failing": (REVISION.format(head="{head}", does="nonsense"), r"zz\.py, line 4: NameError: name 'nonsense'"),
+    "bad SQL": (REVISION.format(head="{head}", does="op.execute('nonsense')"), "the database says: near"),
+    "another head": (REVISION.format(head="0001", does="pass"), "Multiple head revisions"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_migration_that_is_broken_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    copy = tmp_path / "migrations"
+    shutil.copytree(Path(runner.__file__).parent, copy)
+    monkeypatch.setattr(runner, "__file__", str(copy / "runner.py"))
+    monkeypatch.setattr(schema, "SCRIPTS", copy / "versions")
+    script, says = BROKEN[kind]
+    head = ScriptDirectory.from_config(runner._config()).get_current_head()
+    (copy / "versions" / "zz.py").write_text(script.replace("{head}", str(head)))
+    with pytest.raises(CliError, match=says) as told:
+        provision.prepare(StateDir(tmp_path / "s"), HOST, PORTS)
+    assert "\n" not in told.value.message
+
+
+def test_a_database_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.database.write_text("no database at all")
+    with pytest.raises(CliError, match="the database says: file is not a database"):
+        provision.prepare(state, HOST, PORTS)
 
 
 def test_a_long_path_is_refused() -> None:
