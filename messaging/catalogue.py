@@ -30,6 +30,7 @@ from models.messaging import CatalogueRow, MessagingCounter, PoolRow
 IN_PLACE, MOVING, DELETING = "open", "moving", "deleting"
 OPEN = (IN_PLACE, MOVING)
 ATTEMPTS = 5
+TURNS, PATIENT_TURNS, TURN_SECONDS = 60, 6, 0.05
 MOST_CACHED = 200_000
 
 T = TypeVar("T")
@@ -55,17 +56,20 @@ class Catalogue:
         self._cache: OrderedDict[tuple[str, str], tuple[float, Placement]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, project: str, name: str, *, fresh: bool = False) -> Placement | None:
-        """The queue's place, with what was half done finished; None when there is no such queue.  Raises QueueMoving."""
+    def find(self, project: str, name: str, *, fresh: bool = False, movers: bool = False) -> Placement | None:
+        """The queue's place; None when there is no such queue.  A move under way is left to the one who began it (`movers`) for a while,
+        and finished here then.  Raises QueueMoving."""
         if not fresh and (cached := self._cached(project, name)):
             return cached
-        for _ in range(ATTEMPTS):
+        for turn in range(TURNS):
             with self._database.read() as s:
                 placement = _read(s, project, name)
             if placement is None or placement.state == IN_PLACE:
                 self._remember(project, name, placement)
                 return placement
-            self._finish(placement)
+            ours = movers or turn >= PATIENT_TURNS or placement.state == DELETING
+            if not ours or not self._finish(placement):
+                time.sleep(TURN_SECONDS)
         raise QueueMoving(f"Queue {name} is being moved; try again.")
 
     def create(self, project: str, name: str, metadata: Mapping[str, Json]) -> bool:
@@ -133,8 +137,8 @@ class Catalogue:
                 raise QueueNotFound(f"Queue {name} does not exist.")
             metadata = change(placement.metadata)
             if self._set_metadata(placement, metadata):
-                # A queue that changes its flavor is moved by the one who looks first: here and now.
-                self.find(project, name, fresh=True)
+                # A new flavor means a move: here and now.
+                self.find(project, name, fresh=True, movers=True)
                 return metadata
         raise QueueMoving(f"The metadata of queue {name} is being changed; try again.")
 
@@ -153,38 +157,49 @@ class Catalogue:
         raise QueueMoving(f"Queue {name} is being moved; try again.")
 
     def _set_metadata(self, placement: Placement, metadata: Mapping[str, Json]) -> bool:
+        """False when something came in between."""
         changed: dict[str, Any] = {"attributes": dict(metadata), "version": CatalogueRow.version + 1}
         flavor = meta.flavor_of(metadata)
+        target = self._new_home(placement, flavor)
         with self._database.write() as s:
-            if flavor != meta.flavor_of(placement.metadata) and not fits(s, placement.pool, flavor):
+            if target is not None:
+                if not fits(s, target, flavor):
+                    return False
                 generation = MessagingCounter.take(s, "placement")
-                changed |= {"state": MOVING, "target": self._new_home(s, flavor), "target_generation": generation}
+                changed |= {"state": MOVING, "target": target, "target_generation": generation}
             mine = _as_seen(placement, update(CatalogueRow)).where(
                 CatalogueRow.version == placement.version, CatalogueRow.state == IN_PLACE
             )
             return bool(rows_changed(s, mine.values(changed)))
 
-    def _new_home(self, s: Session, flavor: str | None) -> str:
-        try:
-            target = choose_pool(s, flavor)
-        except NoPool as e:
-            raise QueueCannotMove(str(e)) from None
-        # From here the queue can only go forward: not while its new store is away.
+    def _new_home(self, placement: Placement, flavor: str | None) -> str | None:
+        """The pool that the queue has to move to under this flavor; None when it can stay."""
+        if flavor == meta.flavor_of(placement.metadata):
+            return None
+        with self._database.write() as s:
+            if fits(s, placement.pool, flavor):
+                return None
+            try:
+                target = choose_pool(s, flavor)
+            except NoPool as e:
+                raise QueueCannotMove(str(e)) from None
+        # Once it has set out the queue can only go forward, so not while its new store is away.
         self._stores.current(target).identity()
         return target
 
-    def _finish(self, placement: Placement) -> None:
+    def _finish(self, placement: Placement) -> bool:
+        """False when somebody else is at it."""
         if placement.state == DELETING:
             self._finish_deletion(placement)
-        else:
-            self._finish_move(placement)
+            return True
+        return self._finish_move(placement)
 
     def _finish_deletion(self, placement: Placement) -> None:
         self._store(placement.pool, placement.pool_generation).drop_queue(placement.key)
         with self._database.write() as s:
             s.execute(_as_seen(placement, delete(CatalogueRow)).where(CatalogueRow.state == DELETING))
 
-    def _finish_move(self, placement: Placement) -> None:
+    def _finish_move(self, placement: Placement) -> bool:
         target, generation = placement.target, placement.target_generation
         assert target is not None
         assert generation is not None
@@ -192,11 +207,12 @@ class Catalogue:
         try:
             carry_over(self._store(placement.pool, placement.pool_generation), placement.key, self._stores.current(target), new)
         except Fenced:
-            # Somebody else has carried it over meanwhile; the row will tell.
-            return
+            # Somebody else carries it over; the row will tell.
+            return False
         there = {"pool": target, "generation": generation, "state": IN_PLACE, "target": None, "target_generation": None}
         with self._database.write() as s:
             s.execute(_as_seen(placement, update(CatalogueRow)).where(CatalogueRow.state == MOVING).values(there))
+        return True
 
     def _open(self, placement: Placement) -> None:
         """Make the record in the store, which whoever placed the queue has not come to (yet).  What was known of the queue before is
