@@ -53,8 +53,10 @@ def release(queue: str, claim_id: str) -> ResponseReturnValue:
 
 
 def _terms() -> tuple[int, int]:
-    given = {"ttl": TTL, "grace": GRACE, **reading.fields(optional=("ttl", "grace"), strict=False)}
-    for name, value in given.items():
+    """A null is as good as nothing: today's client sends it."""
+    given = reading.fields(optional=("ttl", "grace"), strict=False)
+    terms = {"ttl": TTL, "grace": GRACE, **{name: value for name, value in given.items() if value is not None}}
+    for name, value in terms.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidBody(f"The {name} of a claim must be an integer.")
-    return given["ttl"], given["grace"]
+    return terms["ttl"], terms["grace"]

@@ -50,6 +50,14 @@ def create(queue: str) -> ResponseReturnValue:
     return answer
 
 
+@blueprint.route("/<queue>", methods=["HEAD"])
+@policy("queues:get")
+def exists(queue: str) -> ResponseReturnValue:
+    """Zaqar refuses the method, which its client takes for a yes."""
+    messaging().queues.get(project(), queue)
+    return empty(204)
+
+
 @blueprint.get("/<queue>")
 @policy("queues:get")
 def show(queue: str) -> ResponseReturnValue:

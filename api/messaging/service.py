@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.context import base_url, services
-from api.errors import NotSupported, ServiceUnavailable
+from api.errors import NotFound, ServiceUnavailable
 from api.messaging.parts import messaging
 from api.policies.messaging import RULES
 from api.replies import empty, reply
@@ -63,7 +63,8 @@ def health() -> ResponseReturnValue:
 @blueprint.route("/queues/<queue>/subscriptions/<path:rest>", methods=["GET", "PUT", "PATCH", "DELETE"])
 @policy("subscription:get")
 def subscriptions(queue: str, rest: str = "") -> ResponseReturnValue:
-    raise NotSupported("Subscriptions are not supported: claim messages, with wait=60 to be told at once.")
+    # Today's client takes a 501 for success.
+    raise NotFound("Subscriptions are not supported: claim messages, with wait=60 to be told at once.")
 
 
 def _catalogue_answers() -> bool:

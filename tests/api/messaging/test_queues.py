@@ -112,6 +112,12 @@ def test_a_change_as_plain_json_is_the_wrong_type(office: PostOffice) -> None:
     assert (answer.status_code, answer.json["title"]) == (415, "Unsupported media type")
 
 
+def test_whether_there_is_a_queue(office: PostOffice) -> None:
+    office.ada.put("/v2/queues/orders")
+    asked = [office.ada.ask("HEAD", f"/v2/queues/{name}") for name in ("orders", "nothing")]
+    assert [(answer.status_code, answer.data) for answer in asked] == [(204, b""), (404, b"")]
+
+
 def test_deleting_is_idempotent(office: PostOffice) -> None:
     office.ada.put("/v2/queues/orders")
     assert [office.ada.delete("/v2/queues/orders").status_code for _ in range(2)] == [204, 204]

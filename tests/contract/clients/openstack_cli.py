@@ -10,9 +10,18 @@ from typing import Any
 
 SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(
-    ["openstackclient.shell", "troveclient.osc.plugin", "troveclient.v1.client", "openstack.connection", __name__]
+    [
+        "openstackclient.shell",
+        "troveclient.osc.plugin",
+        "troveclient.v1.client",
+        "zaqarclient.queues.v2.cli",
+        "zaqarclient.queues.v2.client",
+        "zaqarclient.auth.keystone",
+        "openstack.connection",
+        __name__,
+    ]
 )
-ENVIRONMENT = ("HOME", "OS_CLIENT_CONFIG_FILE", "TROVECLIENT_UUID_CACHE_DIR")
+ENVIRONMENT = ("HOME", "OS_CLIENT_CONFIG_FILE", "TROVECLIENT_UUID_CACHE_DIR", "OS_MESSAGE_CLIENT_ID")
 WITHIN = 60
 
 
@@ -26,7 +35,7 @@ class Cli:
 
     def run(self, *args: str) -> str:
         ours, theirs = SPAWN.Pipe()
-        environment = {name: os.environ[name] for name in ENVIRONMENT}
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         process = SPAWN.Process(target=_openstack, args=(theirs, ["--os-cloud", self.cloud, *args], environment))
         process.start()
         theirs.close()
