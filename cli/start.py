@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
-from cli import background, localservers, parts, provision, searchattributes
+from cli import account, background, localservers, parts, provision, searchattributes
 from cli.addresses import api_url, ports_before, temporal_address, ui_url
 from cli.errors import CliError
 from cli.lifecycle import stop_leftovers
@@ -55,6 +55,7 @@ def check(want: Want) -> None:
         raise already_running(want.state)
     check_usable(want.state)
     parts.check_programs()
+    account.check()
 
 
 def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool = False, announce: TextIO | None = None) -> None:
