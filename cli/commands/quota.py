@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from cli.deployment import config_options, database, load
 from cli.errors import CliError
-from cli.output import json_option, show
+from cli.output import json_option, show, show_one
 from cli.statedir import read_json
 from models import QuotaLimit, QuotaUsage
 
@@ -44,13 +44,17 @@ def show_(project: str, config: Path | None, state: Path | None, as_json: bool) 
 @click.argument("resource", type=click.Choice(RESOURCES))
 @click.argument("limit", type=click.IntRange(-1))
 @config_options
-def set_(project: str, resource: str, limit: int, config: Path | None, state: Path | None) -> None:
+@json_option
+def set_(project: str, resource: str, limit: int, config: Path | None, state: Path | None, as_json: bool) -> None:
     """Give PROJECT its own limit; -1: none.  (Write `-- -1`, so that it is not taken for an option.)"""
     conf = load(config, state)
     project_id = _project_id(conf, project)
     with database(conf) as db, db.write() as s:
         s.merge(QuotaLimit(project_id=project_id, resource=resource, hard_limit=limit))
-    click.echo(f"{project}: {resource} {limit}")
+    if as_json:
+        show_one({"project_id": project_id, "resource": resource, "limit": limit}, as_json)
+    else:
+        click.echo(f"{project}: {resource} {limit}")
 
 
 def _project_id(conf: ConfigOpts, project: str) -> str:

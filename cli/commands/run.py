@@ -1,5 +1,6 @@
 """coffer up, down, status."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,28 +26,49 @@ def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @port_options
 @click.option("--host", default=LOOPBACK, show_default=True, help="Loopback address to listen on.")
 @click.option("--detach", is_flag=True, help="Go on in the background; return when usable.")
-def up(state: Path | None, api_port: int | None, temporal_port: int | None, ui_port: int | None, host: str, detach: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="With --detach: once usable, the answer of `status --json`.")
+def up(
+    state: Path | None,
+    api_port: int | None,
+    temporal_port: int | None,
+    ui_port: int | None,
+    host: str,
+    detach: bool,
+    as_json: bool,
+) -> None:
     """Run Temporal, API and worker on this machine, and restart what dies.
 
     One line READY comes on standard output when all is usable.  Ctrl-C stops the control plane, and not the databases.
     """
     from cli import start  # the SDKs that it needs take a second to load: not for `down` and `status`
 
+    if as_json and not detach:
+        raise click.UsageError("--json goes with --detach")
     want = start.Want(resolve(state), host, WantPorts(api_port, temporal_port, ui_port))
-    (start.up_in_background if detach else start.up)(want)
+    (start.up_in_background if detach else start.up)(want, announce=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        show_one(lifecycle.status(want.state), as_json)
 
 
 @click.command()
 @state_option
 @click.option("--purge", is_flag=True, help="Remove the databases and the state directory too.")
-def down(state: Path | None, purge: bool) -> None:
+@json_option
+def down(state: Path | None, purge: bool, as_json: bool) -> None:
     """Stop the control plane.  Databases go on, unless they are to be removed."""
+
+    def say(line: str) -> None:
+        click.echo(line, err=as_json)
+
     where = resolve(state)
     stopped = lifecycle.down(where)
-    click.echo(f"stopped Coffer in {where.root}" if stopped else f"Coffer did not run in {where.root}")
+    say(f"stopped Coffer in {where.root}" if stopped else f"Coffer did not run in {where.root}")
+    removed = None
     if purge:
-        removed = lifecycle.purge(where, click.echo)
-        click.echo(f"removed {removed} database server{'' if removed == 1 else 's'} and {where.root}")
+        removed = lifecycle.purge(where, say)
+        say(f"removed {removed} database server{'' if removed == 1 else 's'} and {where.root}")
+    if as_json:
+        show_one({"state": str(where.root), "stopped": stopped, "purged": purge, "removed_servers": removed}, as_json)
 
 
 @click.command()

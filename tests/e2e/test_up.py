@@ -20,7 +20,7 @@ from cli import processes
 from cli.engines import ENGINES, Login, use
 from cli.leftovers import of_machine
 from cli.marks import marks
-from cli.rest import Api, sign_in
+from cli.rest import Api, call, sign_in
 from cli.statedir import StateDir
 from cli.tenant import DATABASE, USER
 from clouds.local import procfs
@@ -129,6 +129,22 @@ def test_temporal_was_told_of_the_search_attributes(shared: StateDir) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["made"] == []
     assert len(json.loads(done.stdout)["there"]) == 6
+
+
+def test_up_and_status_say_the_same_in_json(state: StateDir) -> None:
+    done = coffer("up", "--detach", "--json", *ANY_PORTS, "--state", str(state.root))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["usable"], told["servers"], set(told["parts"])) == (True, 0, {"temporal", "api", "worker"})
+    assert told == json.loads(coffer("status", "--json", "--state", str(state.root)).stdout)
+    assert READY.search(done.stderr)
+
+
+def test_a_claim_of_https_from_loopback_changes_no_link(shared: StateDir) -> None:
+    api = sign_in(shared)
+    url = api.url.rpartition("/v1.0/")[0]
+    body, _ = call("GET", url, None, {"X-Forwarded-Proto": "https"})
+    assert "https" not in json.dumps(body)
 
 
 def test_two_state_directories_run_side_by_side(shared: StateDir, state: StateDir) -> None:

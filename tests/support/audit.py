@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from clouds.local import disks, procfs
+from cli.leftovers import of_machine
+from clouds.local import procfs
 
 KEPT = frozenset({"ports", "volumes", "servers", "locks"})
 
@@ -15,35 +16,12 @@ def left_of(directory: Path, addresses: Iterable[str] = ()) -> list[str]:
     `addresses` of the servers, where the test knows them: what hides its command line is found by its sockets there.
     """
     directory = directory.resolve()
-    return [*_processes(directory), *_sessions(addresses), *_mounts(directory), *_loops(directory), *_files(directory)]
-
-
-def _processes(directory: Path) -> list[str]:
-    inside = os.fsencode(directory / "servers") + b"/"
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        if int(entry.name) == os.getpid():
-            continue
-        try:
-            cmdline, environ = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if inside in cmdline or b"COFFER_SERVER=" + inside in environ:
-            found.append(f"process {entry.name}: {cmdline.replace(bytes(1), b' ').decode(errors='replace')}")
-    return found
+    return [*of_machine(directory), *_sessions(addresses), *_files(directory)]
 
 
 def _sessions(addresses: Iterable[str]) -> list[str]:
     nowhere = Path("/nonexistent/server")
     return [f"process {pid} at {address}" for address in addresses for pid in procfs.processes_of(nowhere, address)]
-
-
-def _mounts(directory: Path) -> list[str]:
-    return [f"mount {point}" for point in disks.mount_points() if point.is_relative_to(directory)]
-
-
-def _loops(directory: Path) -> list[str]:
-    return [f"loop device {device}" for device in disks.loop_devices(directory)]
 
 
 def _files(directory: Path) -> list[str]:

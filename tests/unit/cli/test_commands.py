@@ -1,6 +1,7 @@
 """What commands say and how they end, without anything running."""
 
 import json
+import pwd
 import re
 import time
 from pathlib import Path
@@ -8,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import parts, provision
-from cli.errors import ALREADY_RUNNING, FAILED, NOT_RUNNING
+from cli import account, parts, provision
+from cli.errors import ALREADY_RUNNING, FAILED, NOT_RUNNING, CliError
 from cli.main import COMMANDS, main
 from cli.ports import Ports
-from cli.statedir import StateDir
+from cli.statedir import StateDir, read_json
 
 
 @pytest.fixture
@@ -103,6 +104,29 @@ def test_a_missing_program_is_named_with_its_package(state: StateDir, monkeypatc
     assert list(state.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("shell", ["/usr/sbin/nologin", "/bin/false", "/nonexistent/sh"])
+def test_an_account_without_a_login_shell_is_told_so(state: StateDir, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    nobody = pwd.struct_passwd(("nobody", "x", 65534, 65534, "nobody", "/nonexistent", shell))
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: nobody)
+    monkeypatch.setattr("cli.start.check_usable", lambda _state: None)
+    result = coffer("up")
+    assert result.exit_code == FAILED
+    assert f"the login shell of nobody, {shell}, runs no commands" in result.stderr
+    assert list(state.root.iterdir()) == []
+
+
+def test_a_user_without_an_account_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 4_000_000_000)
+    with pytest.raises(CliError, match="has no account"):
+        account.check()
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", ""])
+def test_a_usual_login_shell_is_fine(monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: pwd.struct_passwd(("ada", "x", 1000, 1000, "", "/home/ada", shell)))
+    account.check()
+
+
 def test_a_foreign_address_is_refused(state: StateDir) -> None:
     result = coffer("up", "--host", "0.0.0.0")  # noqa: S104
     assert result.exit_code == FAILED
@@ -150,6 +174,23 @@ def test_quotas_are_set_by_the_projects_name(provisioned: StateDir) -> None:
     rows = {row["resource"]: row for row in json.loads(coffer("quota", "show", "coffer-other", "--json").stdout)}
     assert (rows["instances"]["limit"], rows["instances"]["own"], rows["volumes"]["own"]) == (3, True, False)
     assert "coffer-other" in coffer("quota", "show", "coffer-othr").stderr
+
+
+def test_what_has_been_set_and_stopped_is_told_in_json_too(provisioned: StateDir) -> None:
+    added = coffer("flavor", "add", "9", "db.huge", "--ram", "65536", "--json").stdout
+    assert json.loads(added) in json.loads(coffer("flavor", "list", "--json").stdout)
+    quota = json.loads(coffer("quota", "set", "coffer-other", "ram", "--json", "--", "-1").stdout)
+    [other] = [p["id"] for p in read_json(provisioned.identity)["projects"] if p["name"] == "coffer-other"]
+    assert quota == {"project_id": other, "resource": "ram", "limit": -1}
+    down = json.loads(coffer("down", "--json").stdout)
+    assert down == {"state": str(provisioned.root), "stopped": False, "purged": False, "removed_servers": None}
+    down = json.loads(coffer("down", "--purge", "--json").stdout)
+    assert (down["purged"], down["removed_servers"], provisioned.root.exists()) == (True, 0, False)
+
+
+def test_up_in_the_foreground_has_no_json(state: StateDir) -> None:
+    assert "--detach" in coffer("up", "--json").stderr
+    assert list(state.root.iterdir()) == []
 
 
 def test_the_schema_is_told_and_taken_back(provisioned: StateDir) -> None:
