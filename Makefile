@@ -37,8 +37,9 @@ durability: bootstrap-dev  ## the whole fault matrix: every workflow, every faul
 bench: bootstrap-dev  ## measure against the promised ratios
 	$(VENV)/python -m benchmarks $(ARGS)
 
-docs: bootstrap-dev  ## write the generated pages anew: etc/coffer.conf
+docs: bootstrap-dev  ## write the generated samples anew: etc/coffer.conf, etc/policy.yaml.sample
 	$(VENV)/oslo-config-generator --namespace coffer --output-file etc/coffer.conf
+	$(VENV)/oslopolicy-sample-generator --namespace coffer --output-file etc/policy.yaml.sample
 
 clean:  ## remove what was built here, .venv too (databases and state directories stay)
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

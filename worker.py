@@ -27,6 +27,7 @@ from api.temporal_bridge import TemporalBridge
 from clouds.local import local_cloud
 from clouds.ports import Cloud
 from guests.pool import GuestPool
+from logs import log_json
 from models import Database
 from security import keyring
 from security.codec import data_converter
@@ -121,6 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="worker", description="Coffer's worker: workflows, activities, dispatcher.")
     parser.add_argument("--config", help="configuration file (etc/coffer.conf)")
     conf = config.load(parser.parse_args().config)
+    log_json(conf.log_level)
     asyncio.run(run(conf))
     return 0
 

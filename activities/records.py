@@ -7,7 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 from temporalio import activity
 
-from models import Database, Instance, InstanceState, OperationRow, OperationState
+from models import Database, Instance, InstanceState, OperationRow, OperationState, OperationStep, StepState
 from models.base import rows_changed, utcnow
 from models.datastore import FlavorRow
 from models.quota import release
@@ -57,6 +57,7 @@ class RecordActivities:
             row.error_type, row.error_message, row.finished_at = out.error_type, out.error_message, utcnow()
             instance = s.get_one(Instance, out.op.instance_id)
             SETTLE[row.kind](s, instance, row, out)
+            _close_steps(s, row)
             if instance.operation_id == row.id:
                 instance.operation_id = None
             if instance.delete_operation_id == row.id and not out.ok:
@@ -114,6 +115,13 @@ SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "GuestWrite": _settle_guest_write,
 }
 """What the end of each kind of operation means for its instance."""
+
+
+def _close_steps(s: Session, row: OperationRow) -> None:
+    """What a dead worker left open; the step that runs just now closes itself."""
+    left = OperationStep.state.in_((StepState.RUNNING, StepState.WAITING)), OperationStep.id != "finish"
+    mine = update(OperationStep).where(OperationStep.operation_id == row.id, *left)
+    s.execute(mine.values(state=StepState.CANCELLED, finished_at=utcnow()))
 
 
 def give_back_quota(s: Session, instance: Instance) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import update
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from models import Database, OperationStep, StepState
@@ -85,6 +85,8 @@ def _operation(args: Any) -> Operation | None:
 
 
 def _troubled(e: BaseException) -> Values:
+    if is_cancelled_exception(e):
+        return {"state": StepState.CANCELLED, "error": "", "finished_at": utcnow()}
     final = isinstance(e, ApplicationError) and e.non_retryable
     words = f"{e.type}: {e.message}" if isinstance(e, ApplicationError) else f"{type(e).__name__}: {e}"
     values: Values = {"state": StepState.FAILED if final else StepState.WAITING, "error": words[:2000]}

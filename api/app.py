@@ -1,12 +1,8 @@
 """The API's WSGI application: what a request passes, in order, in `_chain`."""
 
-import logging
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
-import structlog
 from flask import Flask, current_app, g, request
 from flask_smorest import Api  # type: ignore[import-untyped]
 from oslo_config.cfg import ConfigOpts
@@ -21,6 +17,7 @@ from api.policies import Policies
 from api.resources import ROUTES, versions
 from api.temporal_bridge import TemporalBridge
 from api.tokens import DevelopmentTokens, Directory
+from logs import log_json
 from models import Database
 from security import keyring
 from security.codec import data_converter
@@ -110,18 +107,3 @@ def _operations(conf: ConfigOpts, database: Database, keys: keyring.Keyring) -> 
 def _development_tokens(conf: ConfigOpts, keys: keyring.Keyring) -> DevelopmentTokens:
     identity.refuse_unless_loopback(conf)
     return DevelopmentTokens(Directory(Path(conf.auth.identity_file)), keys)
-
-
-def log_json(level: str) -> None:
-    """One JSON object a line on stderr, whoever logs."""
-    common: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
-    as_json: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    structlog.configure(
-        processors=[*common, *as_json],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=as_json))
-    logging.basicConfig(handlers=[handler], level=max(logging.getLevelNamesMapping()[level], logging.WARNING))

@@ -20,6 +20,8 @@ class Traits:
     reserved_databases: frozenset[str] = frozenset()
     reserved_users: frozenset[str] = frozenset({"os_admin", "root"})
     has_databases: bool = True
+    superuser: str = "root"
+    """Who `root enable` lets in, by the engine's own name."""
 
 
 _MYSQL = Traits(
@@ -32,8 +34,9 @@ TRAITS = {
     "postgresql": Traits(
         reserved_databases=frozenset({"postgres", "template0", "template1"}),
         reserved_users=frozenset({"os_admin", "root", "postgres", "public", "none"}),
+        superuser="postgres",
     ),
-    "redis": Traits(reserved_users=frozenset({"os_admin", "root", "default"}), has_databases=False),
+    "redis": Traits(reserved_users=frozenset({"os_admin", "root", "default"}), has_databases=False, superuser="default"),
 }
 
 

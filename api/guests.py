@@ -57,7 +57,8 @@ def change(who: Context, instance_id: str, kind: str, spec: Mapping[str, Any]) -
     until = time.monotonic() + parts.conf.api.guest_deadline
     while isinstance(begun := _begin(who, instance_id, kind, spec), _Holder):
         try:
-            parts.operations.wait_for_end(begun.row, until - time.monotonic())
+            if begun.row:
+                parts.operations.wait_for_end(begun.row, until - time.monotonic())
         except StillRunning as e:
             raise Unprocessable(busy(instance_id, "ACTIVE")) from e
     try:
@@ -70,9 +71,9 @@ def change(who: Context, instance_id: str, kind: str, spec: Mapping[str, Any]) -
 
 
 class _Holder:
-    """The change that is before ours."""
+    """The change that is before ours; None when it has just let go."""
 
-    def __init__(self, row: OperationRow) -> None:
+    def __init__(self, row: OperationRow | None) -> None:
         self.row = row
 
 
@@ -91,8 +92,9 @@ def _begin(who: Context, instance_id: str, kind: str, spec: Mapping[str, Any]) -
 
 
 def _holder(s: Session, instance_id: str, e: Busy) -> _Holder:
-    row = s.get(OperationRow, s.get_one(Instance, instance_id).operation_id or "")
-    if row is None or row.kind != WRITE:
+    instance = s.get_one(Instance, instance_id, populate_existing=True)
+    row = s.get(OperationRow, instance.operation_id or "")
+    if instance.delete_operation_id or (row and row.kind != WRITE):
         raise Unprocessable(busy(instance_id, "ACTIVE")) from e
     return _Holder(row)
 

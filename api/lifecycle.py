@@ -3,7 +3,6 @@
 What if we crash here.  Before commit: nothing happened.  After it: the row is the request, the dispatcher starts it.
 """
 
-import dataclasses
 import json
 import secrets
 import string
@@ -58,9 +57,8 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
         reserve(s, who.project_id, quota_of(size, flavor), quota_limits(s, who.project_id))
         instance = _add_instance(s, op, new, flavor, version, size)
         ref = parts.vault.put(s, instance.id, PREPARE, json.dumps(_prepare_spec(new, password)))
-        job = CreateInstance(op, instance.name, flavor.id, size, version.id, prepare_ref=ref)
-        payload = {**dataclasses.asdict(job), "root_enabled": password is not None}
-        row = Operations.record_input(s, "InstanceCreate", op, payload, who.caller)
+        job = CreateInstance(op, instance.name, flavor.id, size, version.id, prepare_ref=ref, root_enabled=password is not None)
+        row = Operations.record(s, "InstanceCreate", job, who.caller)
     parts.operations.start(row)
     return _row(instance, row, version, datastore), password
 

@@ -10,11 +10,12 @@ What if we crash here.  Before commit: nothing happened.  After commit: the row 
 row says so: the dispatcher meets the running workflow, sees its own operation id in the memo, and notes it.
 """
 
+import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import select, update
@@ -26,13 +27,16 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.temporal_bridge import TemporalBridge
-from models import Database, Instance, OperationRow, OperationState
+from models import Database, Datastore, DatastoreVersion, Instance, OperationRow, OperationState
 from models.base import new_id, rows_changed, utcnow
 from workflows.contracts import GuestQuestion, Operation
 from workflows.kinds import KINDS
 
+R = TypeVar("R")
+
 log = structlog.get_logger(__name__)
 
+AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
 SEARCH_ATTRIBUTES = ("CofferResource", "CofferProject", "CofferOperation", "CofferDatastore", "CofferPhase", "CofferRequestId")
 
 
@@ -117,21 +121,33 @@ class Operations:
             to_start = list(s.scalars(select(OperationRow).where(*pending).order_by(OperationRow.created_at).limit(100)))
             to_cancel = list(s.scalars(select(OperationRow).where(*unheard).limit(100)))
         for row in to_cancel:
-            self._temporal.run(self._cancel(row), timeout=60)
-        return sum(self._temporal.run(self._start(row), timeout=60) for row in to_start)
+            self._attempt(row, self._cancel(row))
+        return sum(bool(self._attempt(row, self._start(row))) for row in to_start)
 
-    async def _start(self, row: OperationRow) -> bool:
+    def _attempt(self, row: OperationRow, action: Coroutine[Any, Any, R]) -> R | None:
+        """One row that Temporal will not take must not keep the others; with Temporal away the whole round is over."""
+        try:
+            return self._temporal.run(action, timeout=60)
+        except RPCError as e:
+            if e.status in AWAY:
+                raise
+            log.error("an operation can't be started", operation_id=row.id, reason=e.message)
+            return None
+
+    async def _start(self, row: OperationRow) -> str:
+        """The id of the operation's run, begun now or before; "" while the run before it is still closing (the dispatcher comes again)."""
         client = await self._temporal.client()
         try:
-            await self._begin(client, row)
+            run_id = await self._begin(client, row)
         except WorkflowAlreadyStartedError:
-            if await self._holder(client, row.workflow_id) != row.id:
-                return False  # the run before is about to close; the dispatcher comes again
-        self._mark_started(row.id)
-        return True
+            run_id = await self._run_of(client, row)
+        if run_id:
+            await asyncio.to_thread(self._mark_started, row.id)
+        return run_id
 
-    async def _begin(self, client: Client, row: OperationRow) -> None:
-        await client.start_workflow(
+    async def _begin(self, client: Client, row: OperationRow) -> str:
+        datastore = await asyncio.to_thread(self._datastore_of, row.instance_id)
+        handle = await client.start_workflow(
             row.kind,
             row.input,
             id=row.workflow_id,
@@ -139,14 +155,30 @@ class Operations:
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             static_summary=f"{row.kind} of instance {row.instance_id}",
             memo={"operation_id": row.id},
-            search_attributes=_search_attributes(row),
+            search_attributes=_search_attributes(row, datastore),
             rpc_timeout=self._rpc_timeout,
         )
+        return handle.result_run_id or ""
 
-    async def _holder(self, client: Client, workflow_id: str) -> str:
-        """The operation that the open (or just closed) run of this id belongs to."""
-        described = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=self._rpc_timeout)
-        return str(await described.memo_value("operation_id", ""))
+    def _datastore_of(self, instance_id: str) -> str:
+        named = (
+            select(Datastore.name)
+            .join(DatastoreVersion, DatastoreVersion.datastore_id == Datastore.id)
+            .join(Instance, Instance.datastore_version_id == DatastoreVersion.id)
+        )
+        with self._database.read() as s:
+            return s.scalars(named.where(Instance.id == instance_id)).first() or ""
+
+    async def _run_of(self, client: Client, row: OperationRow) -> str:
+        """The operation's run, if the newest run of its workflow id is it; else ""."""
+        try:
+            described = await client.get_workflow_handle(row.workflow_id).describe(rpc_timeout=self._rpc_timeout)
+        except RPCError as e:
+            if e.status is RPCStatusCode.NOT_FOUND:
+                return ""
+            raise
+        mine = await described.memo_value("operation_id", "") == row.id
+        return described.run_id or "" if mine else ""
 
     def _mark_started(self, operation_id: str) -> None:
         with self._database.write() as s:
@@ -165,25 +197,50 @@ class Operations:
             raise _failed(e) from e
 
     async def _started_result(self, row: OperationRow) -> None:
-        while not await self._start(row):
+        client = await self._temporal.client()
+        while not (run_id := await self._start(row)):
             # The lock is ours in SQL, so the run that still holds the id is closing: its end is the event to wait for.
-            await self.await_closed(row.workflow_id)
-        client = await self._temporal.client()
-        await client.get_workflow_handle(row.workflow_id).result()
-
-    async def await_closed(self, workflow_id: str) -> None:
-        client = await self._temporal.client()
+            await self._closed(client, row.workflow_id)
         try:
-            await client.get_workflow_handle(workflow_id).result()
+            await client.get_workflow_handle(row.workflow_id, run_id=run_id).result()
+        except WorkflowFailureError as e:
+            if _failed(e).type != "NotClaimed":
+                raise
+            # Somebody else had started it for us, and it came to its end before our start.
+            await asyncio.to_thread(self._tell_outcome, row.id)
+
+    def _tell_outcome(self, operation_id: str) -> None:
+        with self._database.read() as s:
+            row = s.get_one(OperationRow, operation_id)
+        if row.state in OperationState.open():
+            raise StillRunning(operation_id)
+        if row.state != OperationState.DONE:
+            raise OperationFailed(row.error_type or "Cancelled", row.error_message or "The operation was cancelled.")
+
+    async def _end_of(self, row: OperationRow) -> None:
+        client = await self._temporal.client()
+        run_id = await self._run_of(client, row)
+        if not run_id and await asyncio.to_thread(self._is_open, row.id):
+            run_id = await self._start(row)
+            await self._closed(client, row.workflow_id, run_id or None)
+        elif run_id:
+            await self._closed(client, row.workflow_id, run_id)
+
+    def _is_open(self, operation_id: str) -> bool:
+        with self._database.read() as s:
+            return s.get_one(OperationRow, operation_id).state in OperationState.open()
+
+    @staticmethod
+    async def _closed(client: Client, workflow_id: str, run_id: str | None = None) -> None:
+        try:
+            await client.get_workflow_handle(workflow_id, run_id=run_id).result()
         except WorkflowFailureError:
             log.debug("run closed with a failure", workflow_id=workflow_id)
 
     def wait_for_end(self, row: OperationRow, timeout: float) -> None:
         """Until the run of `row` has closed, however it ends.  Raises StillRunning after `timeout` seconds or with Temporal away."""
         try:
-            self._temporal.run(self._started_result(row), timeout=timeout)
-        except WorkflowFailureError:
-            log.debug("run closed with a failure", operation_id=row.id)
+            self._temporal.run(self._end_of(row), timeout=timeout)
         except (TimeoutError, RPCError) as e:
             raise StillRunning(row.id) from e
 
@@ -227,9 +284,9 @@ class Operations:
 
     async def _cancel(self, row: OperationRow) -> None:
         """Start it first where it has not begun: the run itself then unwinds, in one place."""
-        if await self._start(row):
+        if run_id := await self._start(row):
             client = await self._temporal.client()
-            await client.get_workflow_handle(row.workflow_id).cancel(rpc_timeout=self._rpc_timeout)
+            await client.get_workflow_handle(row.workflow_id, run_id=run_id).cancel(rpc_timeout=self._rpc_timeout)
 
     def break_off(self, row: OperationRow) -> None:
         """Have the run stop as soon as it can: what can be taken back unwinds, the rest is terminated.  Raises GuestSilent with Temporal away."""
@@ -240,24 +297,23 @@ class Operations:
 
     async def _break_off(self, row: OperationRow) -> None:
         client = await self._temporal.client()
-        handle = client.get_workflow_handle(row.workflow_id)
+        if not (run_id := await self._run_of(client, row)):
+            return
+        handle = client.get_workflow_handle(row.workflow_id, run_id=run_id)
         try:
-            described = await handle.describe(rpc_timeout=self._rpc_timeout)
-            if described.close_time is not None or await described.memo_value("operation_id", "") != row.id:
-                return
             if KINDS[row.kind].cancellable:
                 await handle.cancel(rpc_timeout=self._rpc_timeout)
             else:
                 await handle.terminate(reason="its status was reset", rpc_timeout=self._rpc_timeout)
         except RPCError as e:
-            if e.status is not RPCStatusCode.NOT_FOUND:
+            if e.status is not RPCStatusCode.NOT_FOUND:  # it closed meanwhile
                 raise
 
     def reachable(self) -> bool:
         """Whether Temporal answers now."""
         try:
             return self._temporal.run(self._reachable(), timeout=self._rpc_timeout.total_seconds() + 0.5)
-        except (TimeoutError, RPCError, RuntimeError):
+        except (TimeoutError, RPCError):
             return False
 
     async def _reachable(self) -> bool:
@@ -300,11 +356,12 @@ def release_unstarted(s: Session, row: OperationRow) -> bool:
     return bool(rows_changed(s, mine.values(state=OperationState.CANCELLED, finished_at=utcnow())))
 
 
-def _search_attributes(row: OperationRow) -> TypedSearchAttributes:
+def _search_attributes(row: OperationRow, datastore: str) -> TypedSearchAttributes:
     values: Mapping[str, str] = {
         "CofferResource": row.instance_id,
         "CofferProject": row.project_id,
         "CofferOperation": row.id,
+        "CofferDatastore": datastore,
         "CofferPhase": "running",
         "CofferRequestId": row.request_id,
     }
@@ -326,5 +383,5 @@ def _failed(e: WorkflowFailureError) -> OperationFailed:
 
 def _told(operation_id: str, problem: BaseException | None) -> None:
     if problem is not None:
-        known = isinstance(problem, RPCError) and problem.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+        known = isinstance(problem, RPCError) and problem.status in AWAY
         log.warning("left to the dispatcher", operation_id=operation_id, reason=type(problem).__name__, temporal_away=known)

@@ -30,7 +30,13 @@ class Viewer:
 
 
 def stamp(at: datetime) -> str:
+    """As the wire contract has it: UTC, whole seconds, no zone."""
     return at.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def instant(at: datetime | None) -> str | None:
+    """With milliseconds: steps take some of them."""
+    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") if at else None
 
 
 def status_of(instance: Instance, operation_kind: str | None) -> tuple[str, str]:
@@ -148,9 +154,9 @@ def operation(
         "cancellable": row.state in OperationState.open() and KINDS[row.kind].cancellable,
         "cancel_requested": row.cancel_requested_at is not None,
         "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
-        "created": stamp(row.created_at),
-        "started": stamp(row.started_at) if row.started_at else None,
-        "finished": stamp(row.finished_at) if row.finished_at else None,
+        "created": instant(row.created_at),
+        "started": instant(row.started_at),
+        "finished": instant(row.finished_at),
         "workflow_id": row.workflow_id,
         "links": [
             *viewer.links("operations", row.id),
@@ -170,6 +176,6 @@ def step(row: OperationStep) -> dict[str, Any]:
         "attempts": row.attempts,
         "progress": row.progress,
         "error": row.error,
-        "started": stamp(row.started_at),
-        "finished": stamp(row.finished_at) if row.finished_at else None,
+        "started": instant(row.started_at),
+        "finished": instant(row.finished_at),
     }

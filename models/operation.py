@@ -59,6 +59,8 @@ class StepState(enum.StrEnum):
     """Its last attempt failed; Temporal will try again."""
     DONE = "DONE"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    """Broken off because the operation was."""
 
 
 class OperationStep(Base):

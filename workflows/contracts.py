@@ -32,6 +32,7 @@ class CreateInstance:
     datastore_version_id: str
     volume_type: str = ""
     prepare_ref: str = ""
+    root_enabled: bool = False
 
 
 @dataclass(frozen=True)

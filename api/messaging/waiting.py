@@ -12,7 +12,7 @@ from typing import TypeVar
 from api.errors import ServiceUnavailable
 from messaging.bell import Bell
 
-FIRST_LOOK = 1.0
+FIRST_LOOK = 2.0
 LONGEST_SLEEP = 16.0
 """For what no ring tells of: claims and delays that end, posts on other machines."""
 
@@ -28,10 +28,11 @@ class Waiters:
 
     def until(self, project: str, queue: str, look: Callable[[], T], seconds: float) -> T:
         """What `look` finds as soon as it is something, or what it finds in the end.  Raises ServiceUnavailable when too many wait."""
-        found = look()
-        if found or seconds <= 0:
-            return found
+        if seconds <= 0:
+            return look()
         if not self._free.acquire(blocking=False):
+            if found := look():
+                return found
             raise ServiceUnavailable(
                 "Too many requests wait for messages. Try again later, or without `wait`.", {"Retry-After": "5"}
             )

@@ -90,14 +90,14 @@ class Root(MethodView):
 
         The password is shown in this answer only.
         """
-        ready_manager(instance_id)
+        manager = ready_manager(instance_id)
         password = body.get("password") or lifecycle.generated_password()
         running = guests.change(context(), instance_id, "enable_root", {"password": password})
         if running:
             raise ServiceUnavailable(
                 f"Operation {running} enables root but has not ended in time. Enable root again to learn its password."
             )
-        return reply({"user": {"name": "root", "password": password}})
+        return reply({"user": {"name": datastores.traits(manager).superuser, "password": password}})
 
     @policy("instance:extension:root:delete")
     @routes.answers(204, None, 422)

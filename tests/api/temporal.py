@@ -122,6 +122,9 @@ class Temporal:
     def work(self, run: Run) -> None:
         """Let the guest do a change."""
         assert self.guest
+        if not RecordActivities(self._database).claim_operation(run.op):
+            run.open, run.error = False, ApplicationError("it has ended", type="NotClaimed")
+            return
         with self._database.read() as s:
             spec = json.loads(self._vault.get(s, run.input["spec_ref"]))
         self.changes.append((run.input["kind"], spec))
