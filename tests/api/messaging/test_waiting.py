@@ -44,7 +44,7 @@ def test_a_post_ends_the_wait(office: PostOffice, path: str) -> None:
         began = time.monotonic()
         office.ada.say("orders", 2)
         answer = asked.result(10)
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 1.8
     assert [m["body"] for m in answer.json["messages"]] == [2]
     assert office.parts.waiters.count() == 0
 
@@ -95,7 +95,7 @@ def test_waiting_costs_next_to_nothing(tmp_path: Path) -> None:
     spent = time.thread_time()
     waiters.until("p", "q", lambda: looks.append(1), 3)
     assert (time.thread_time() - spent) * 1000 < 2
-    assert len(looks) <= 5
+    assert len(looks) <= 3
     waiters.close()
 
 
@@ -110,7 +110,7 @@ def test_other_processes_are_heard(tmp_path: Path) -> None:
         began = time.monotonic()
         theirs.ring("p", "q")
         assert asked.result(10) is True
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 1.8
     ours.close()
     theirs.close()
     assert list((tmp_path / "bell").iterdir()) == []

@@ -227,14 +227,14 @@ def test_a_wait_is_ended_by_a_post_that_another_process_took(admin: Cli, served:
     headers = {"X-Auth-Token": token, "Client-ID": CLIENT}
     took = []
     with ThreadPoolExecutor(1) as pool:
-        for n in range(12):
+        for n in range(4):
             url = f"{served.url}/v2/queues/waited-{n}"
             requests.put(url, headers=headers, timeout=10).raise_for_status()
             asked = pool.submit(requests.post, f"{url}/claims?wait=30", headers=headers, timeout=40)
-            time.sleep(0.3)  # that it sleeps already can't be seen from outside
+            time.sleep(2.2)  # by itself it looks after 2 and after 6 seconds
             began = time.monotonic()
             requests.post(f"{url}/messages", json={"messages": [{"body": n}]}, headers=headers, timeout=10).raise_for_status()
             assert asked.result(40).status_code == 201
             took.append(time.monotonic() - began)
             requests.delete(url, headers=headers, timeout=10).raise_for_status()
-    assert max(took) < 0.6
+    assert max(took) < 2
