@@ -23,7 +23,7 @@ smoke: bootstrap  ## create, use, restart, use and delete a database of each kin
 	@$(VENV)/coffer smoke $(ARGS)
 
 test: bootstrap-dev  ## the tests of every push (ARGS: more options for pytest)
-	$(PYTEST) -m "not slow and not durability" $(ARGS)
+	$(PYTEST) -n 2 -m "not slow" $(ARGS)
 
 lint: bootstrap-dev  ## ruff, mypy --strict, import rules
 	$(VENV)/ruff check .
@@ -32,7 +32,7 @@ lint: bootstrap-dev  ## ruff, mypy --strict, import rules
 	$(VENV)/lint-imports
 
 durability: bootstrap-dev  ## the whole fault matrix: every workflow, every fault point (minutes)
-	$(PYTEST) -m durability --timeout 600 $(ARGS)
+	$(PYTEST) -n 2 -m durability tests/durability --timeout 600 $(ARGS)
 
 bench: bootstrap-dev  ## measure against the promised ratios
 	$(VENV)/python -m benchmarks $(ARGS)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+
 @dataclass(frozen=True)
 class Operation:
     """What every step needs to know about the request that started it."""
