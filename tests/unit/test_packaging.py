@@ -174,8 +174,7 @@ def test_compose_sets_only_options_that_exist() -> None:
 
 def test_compose_file_passes_compose_itself(tmp_path: Path) -> None:
     docker = shutil.which("docker-compose")
-    if docker is None:
-        pytest.skip("docker-compose is not installed")
+    assert docker, "docker-compose is missing: tools/bootstrap --dev installs it"
     environment = tmp_path / "env"
     environment.write_text("TEMPORAL_DB_PASSWORD=a\nCOFFER_DB_PASSWORD=b\nCOFFER_IDENTITY_FILE=/dev/null\n")
     command = [docker, "--env-file", str(environment), "-f", str(ROOT / "docker-compose.temporal.yml"), "config", "--quiet"]
