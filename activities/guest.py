@@ -78,7 +78,7 @@ class GuestActivities:
             spec = json.loads(self._vault.get(s, job.spec_ref)) if job.spec_ref else {}
         with guest_errors():
             run_job(
-                self._connect(job.op.instance_id),
+                self._connect(job.op.instance_id, job.address, job.ssh_port),
                 job.job_id,
                 job.op.generation,
                 job.kind,
@@ -106,18 +106,18 @@ class GuestActivities:
             instance_id, version.manager, version.version, ram_mb, authorized_key=channel["public"], host_key=host_key
         )
 
-    def _connect(self, instance_id: str) -> Callable[[], AbstractContextManager[GuestClient]]:
-        endpoint = self._endpoint(instance_id)
+    def _connect(self, instance_id: str, address: str = "", port: int = 0) -> Callable[[], AbstractContextManager[GuestClient]]:
+        endpoint = self._endpoint(instance_id, address, port)
         return lambda: self._pool.connected(endpoint)
 
-    def _endpoint(self, instance_id: str) -> Endpoint:
+    def _endpoint(self, instance_id: str, address: str, port: int) -> Endpoint:
         with self._database.read() as s:
             instance = s.get_one(Instance, instance_id)
-            address, port, host_key = instance.management_address, instance.management_port, instance.channel_host_key
-            if not (address and port and host_key and instance.channel_key_ref):
+            host, ssh_port = address or instance.management_address, port or instance.management_port
+            if not (host and ssh_port and instance.channel_host_key and instance.channel_key_ref):
                 raise final(GUEST_UNREACHABLE, "The instance has no server.")
             private = json.loads(self._vault.get(s, instance.channel_key_ref))["private"]
-        return Endpoint(instance_id, address, port, private, host_key, username=self._login)
+        return Endpoint(instance_id, host, ssh_port, private, instance.channel_host_key, username=self._login)
 
 
 class _Patience:

@@ -9,9 +9,11 @@ import os
 import select
 import socket
 import sys
+import time
 
 SUBSYSTEM = "coffer-guest"
 CHUNK = 65536
+BOOT_SECONDS = 2.0
 # Exit statuses. sshd passes them on, but not what a subsystem writes to stderr.
 REFUSED = 1
 USAGE = 2
@@ -50,6 +52,18 @@ def relay(agent: socket.socket) -> None:
                 write_all(1, data)
 
 
+def connect(agent: socket.socket, path: str) -> None:
+    """A server that boots has its sshd before its agent: the caller need not dial again for that.  Raises OSError after some time."""
+    until = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            return agent.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+
+
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: channel.py SOCKET\n")
@@ -59,7 +73,7 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     with socket.socket(socket.AF_UNIX) as agent:
         try:
-            agent.connect(arguments[0])
+            connect(agent, arguments[0])
             relay(agent)
         except OSError as error:
             sys.stderr.write(f"The guest agent is not reachable: {error.strerror}.\n")

@@ -84,12 +84,14 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class GuestJob:
-    """A named job to be run on the instance's guest to its end."""
+    """A named job to be run on the instance's guest to its end.  `address`: where it answers, if the instance's row may not say so yet."""
 
     op: Operation
     job_id: str
     kind: str
     spec_ref: str = ""
+    address: str = ""
+    ssh_port: int = 0
 
 
 @dataclass(frozen=True)

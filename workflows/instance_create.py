@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from workflows.contracts import CreateInstance, GuestJob, ServerFacts, Want
+from workflows.contracts import CreateInstance, GuestJob, Want
 from workflows.options import GUEST_JOB, RECORD
 from workflows.saga import saga
 
@@ -32,12 +32,16 @@ class InstanceCreate:
             port_key=port.key,
             volume_key=volume.key,
         )
-        prepare = GuestJob(op, f"{op.id}-prepare", "prepare", spec_ref=job.prepare_ref)
 
         async with saga(op) as s:
-            await s.step(Guest.create_keys, op, undo=Guest.delete_keys, options=RECORD)
-            await s.step(Neutron.create_port, port, undo=Neutron.delete_port)
-            await s.step(Cinder.create_volume, volume, undo=Cinder.delete_volume, summary=f"{job.volume_gb} GiB")
+            await s.together(
+                s.step(Guest.create_keys, op, undo=Guest.delete_keys, options=RECORD),
+                s.step(Neutron.create_port, port, undo=Neutron.delete_port),
+                s.step(Cinder.create_volume, volume, undo=Cinder.delete_volume, summary=f"{job.volume_gb} GiB"),
+            )
             made = await s.step(Nova.create_server, server, undo=Nova.delete_server, summary=job.flavor_id)
-            await s.step(Records.set_server, ServerFacts(op, made.key, made.address, made.ssh_port), options=RECORD)
-            await s.step(Guest.run_job, prepare, options=GUEST_JOB, summary="prepare the engine")
+            prepare = GuestJob(op, f"{op.id}-prepare", "prepare", job.prepare_ref, made.address, made.ssh_port)
+            await s.together(
+                s.step(Records.set_server, made, options=RECORD),
+                s.step(Guest.run_job, prepare, options=GUEST_JOB, summary="prepare the engine"),
+            )

@@ -39,7 +39,6 @@ class Saga:
 
     def __init__(self, op: Operation) -> None:
         self.op = op
-        self.current = ""
         self._steps = 0
         self._undos: list[_Undo] = []
         self._forward_only = False
@@ -74,8 +73,7 @@ class Saga:
         step_id = str(self._steps)
         if undo:
             self._undos.append(_Undo(f"undo-{step_id}", undo, arg))
-        self.current = _name(do)
-        workflow.set_current_details(f"step {step_id}: {summary or self.current}")
+        workflow.set_current_details(f"step {step_id}: {summary or _name(do)}")
         run = workflow.execute_activity_method(do, arg, activity_id=step_id, summary=summary or None, **options)
         if self._forward_only:
             return await to_its_end(run)
@@ -83,6 +81,20 @@ class Saga:
         # An activity that ends well swallows the cancel that came while it was awaited.
         self.stop_if_cancelled()
         return result
+
+    async def together(self, *steps: Awaitable[Any]) -> None:
+        """Take steps that do not need each other at the same time.
+
+        The first that fails has the others broken off.  All have ended when this raises: an unwinding meets a settled world.
+        """
+        tasks = [asyncio.ensure_future(step) for step in steps]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     def point_of_no_return(self) -> None:
         """From here the operation only goes forward: a cancel is not heard any more."""
@@ -123,11 +135,11 @@ async def saga(op: Operation) -> AsyncIterator[Saga]:
         cancelled = is_cancelled_exception(e)
         if not (cancelled or workflow.is_failure_exception(e)):
             raise
-        outcome = _outcome(op, e, s.current, cancelled)
+        outcome = _outcome(op, e, cancelled)
         try:
             await s.unwind()
         except ActivityError as left:
-            outcome = _outcome(op, left, "undo", cancelled=False)
+            outcome = _outcome(op, left, cancelled=False)
         await recorded(RecordActivities.finish_operation, outcome, "finish")
         raise
     await recorded(RecordActivities.finish_operation, Outcome(op, ok=True), "finish")
@@ -152,12 +164,16 @@ def _name(do: Callable[..., Any]) -> str:
     return str(getattr(do, "__temporal_activity_definition").name)
 
 
-def _outcome(op: Operation, e: BaseException, step: str, cancelled: bool) -> Outcome:
+def _outcome(op: Operation, e: BaseException, cancelled: bool) -> Outcome:
     if cancelled:
         return Outcome(op, ok=False, cancelled=True, error_type="Cancelled", error_message="The operation was cancelled.")
     cause = e.cause if isinstance(e, ActivityError) and e.cause else e
     if isinstance(cause, TimeoutError):
-        return Outcome(op, ok=False, error_type="Timeout", error_message=f"{step} did not end in time.")
+        return Outcome(op, ok=False, error_type="Timeout", error_message=f"{_step(e)} did not end in time.")
     kind = cause.type if isinstance(cause, ApplicationError) and cause.type else type(cause).__name__
     message = cause.message if isinstance(cause, FailureError) else str(cause)
     return Outcome(op, ok=False, error_type=kind, error_message=message)
+
+
+def _step(e: BaseException) -> str:
+    return e.activity_type if isinstance(e, ActivityError) else "The operation"

@@ -51,7 +51,7 @@ def test_every_workflow_has_a_scenario() -> None:
 def test_run_without_faults_takes_the_scenarios_steps(world: World, kind: str) -> None:
     with begun(world, kind) as (scenario, row):
         assert world.settle(row).state == OperationState.DONE
-        assert tuple(step.id for step in world.steps(row)) == scenario.steps
+        assert sorted(step.id for step in world.steps(row)) == sorted(scenario.steps)
         scenario.done(world, row)
 
 
