@@ -15,7 +15,6 @@ VOLUME_FAILED = "VolumeFailed"
 HOST_KEY_MISMATCH = "HostKeyMismatch"
 GUEST_UNREACHABLE = "GuestUnreachable"
 NO_PROGRESS = "NoProgress"
-NOT_CLAIMED = "NotClaimed"
 SHUTTING_DOWN = "WorkerShuttingDown"
 
 FINAL_STATUSES = {400: REJECTED, 403: QUOTA, 413: QUOTA}

@@ -220,11 +220,11 @@ class Operations:
     async def _end_of(self, row: OperationRow) -> None:
         client = await self._temporal.client()
         run_id = await self._run_of(client, row)
-        if not run_id and await asyncio.to_thread(self._is_open, row.id):
+        if not run_id:
+            if not await asyncio.to_thread(self._is_open, row.id):
+                return
             run_id = await self._start(row)
-            await self._closed(client, row.workflow_id, run_id or None)
-        elif run_id:
-            await self._closed(client, row.workflow_id, run_id)
+        await self._closed(client, row.workflow_id, run_id or None)
 
     def _is_open(self, operation_id: str) -> bool:
         with self._database.read() as s:

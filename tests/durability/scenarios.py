@@ -1,7 +1,7 @@
 """One scenario per workflow of the registry: how it begins, its steps, and what the world looks like when it ended well or badly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from models import InstanceState, OperationRow, OperationState
 from tests.support.audit import inits_of
@@ -23,8 +23,6 @@ class Scenario:
     undos: tuple[str, ...] = ()
     cancel: str = "goes forward"
     needs_instance: bool = True
-    jobs: tuple[str, ...] = field(default=())
-    """Steps that run a job in the guest."""
 
     @property
     def unwinding_step(self) -> str:
@@ -103,7 +101,6 @@ SCENARIOS: dict[str, Scenario] = {
             failed=create_failed,
             cancel="unwinds",
             needs_instance=False,
-            jobs=("6",),
         ),
         Scenario(
             "InstanceDelete",
@@ -118,7 +115,6 @@ SCENARIOS: dict[str, Scenario] = {
             steps=("claim", "1", "finish"),
             done=restart_done,
             failed=restart_failed,
-            jobs=("1",),
         ),
         Scenario(
             "GuestWrite",
@@ -126,7 +122,6 @@ SCENARIOS: dict[str, Scenario] = {
             steps=("claim", "1", "finish"),
             done=write_done,
             failed=write_failed,
-            jobs=("1",),
         ),
     )
 }
