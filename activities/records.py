@@ -10,7 +10,7 @@ from temporalio import activity
 from models import Database, Instance, InstanceState, OperationRow, OperationState, OperationStep, StepState
 from models.base import rows_changed, utcnow
 from models.datastore import FlavorRow
-from models.quota import release
+from models.quota import held_by_instance, release
 from security.vault import Vault
 from workflows.contracts import Operation, Outcome, ServerFacts
 
@@ -128,9 +128,7 @@ def give_back_quota(s: Session, instance: Instance) -> None:
     """Once, whoever comes first: the flag falls in the same transaction."""
     if not instance.quota_held:
         return
-    flavor = s.get(FlavorRow, instance.flavor_id)
-    amounts = {"instances": 1, "volumes": instance.volume_size, "ram": flavor.ram_mb if flavor else 0}
-    release(s, instance.project_id, amounts)
+    release(s, instance.project_id, held_by_instance(instance.volume_size, s.get(FlavorRow, instance.flavor_id)))
     instance.quota_held = False
 
 

@@ -19,7 +19,7 @@ from api.views import Row, status_of
 from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow
 from models.base import new_id
 from models.instance import Busy
-from models.quota import limits_of, reserve
+from models.quota import held_by_instance, limits_of, reserve
 from workflows.contracts import CreateInstance, Job, Operation
 
 ALPHABET = string.ascii_letters + string.digits
@@ -33,10 +33,6 @@ def generated_password() -> str:
 def quota_limits(s: Session, project_id: str) -> dict[str, int]:
     conf = services().conf.quota
     return limits_of(s, project_id, {"instances": conf.instances, "volumes": conf.volumes, "ram": conf.ram})
-
-
-def quota_of(volume_gb: int, flavor: FlavorRow | None) -> dict[str, int]:
-    return {"instances": 1, "volumes": volume_gb, "ram": flavor.ram_mb if flavor else 0}
 
 
 # -- create
@@ -54,7 +50,7 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
         datastores.check_accounts(version.manager, new["databases"], new["users"])
         datastores.check_granted(new["databases"], new["users"])
         size = _volume_size(new)
-        reserve(s, who.project_id, quota_of(size, flavor), quota_limits(s, who.project_id))
+        reserve(s, who.project_id, held_by_instance(size, flavor), quota_limits(s, who.project_id))
         instance = _add_instance(s, op, new, flavor, version, size)
         ref = parts.vault.put(s, instance.id, PREPARE, json.dumps(_prepare_spec(new, password)))
         job = CreateInstance(op, instance.name, flavor.id, size, version.id, prepare_ref=ref, root_enabled=password is not None)

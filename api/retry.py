@@ -6,12 +6,12 @@ from sqlalchemy.orm import Session
 from api import instances
 from api.context import Context, services
 from api.errors import Conflict
-from api.lifecycle import quota_limits, quota_of, reserve_for_restart
+from api.lifecycle import quota_limits, reserve_for_restart
 from api.operations import Operations
 from models import FlavorRow, Instance, InstanceState, OperationRow, OperationState
 from models.base import new_id
 from models.instance import Busy
-from models.quota import reserve
+from models.quota import held_by_instance, reserve
 from workflows.contracts import Operation
 
 
@@ -46,7 +46,7 @@ def _create_again(s: Session, who: Context, row: OperationRow, op_id: str) -> in
         raise Conflict(f"Something newer has happened to instance {row.instance_id} since operation {row.id}.")
     generation = _reserved(s, row, op_id)
     if not instance.quota_held:
-        amounts = quota_of(instance.volume_size, s.get(FlavorRow, instance.flavor_id))
+        amounts = held_by_instance(instance.volume_size, s.get(FlavorRow, instance.flavor_id))
         reserve(s, instance.project_id, amounts, quota_limits(s, instance.project_id))
     instance.quota_held = True
     instance.state = InstanceState.BUILDING

@@ -7,6 +7,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, rows_changed
+from models.datastore import FlavorRow
 
 UNLIMITED = -1
 
@@ -35,6 +36,11 @@ class QuotaUsage(Base):
     project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     resource: Mapped[str] = mapped_column(String(32), primary_key=True)
     in_use: Mapped[int] = mapped_column(default=0)
+
+
+def held_by_instance(volume_gb: int, flavor: FlavorRow | None) -> dict[str, int]:
+    """What one instance counts for, when it is reserved and when it is given back."""
+    return {"instances": 1, "volumes": volume_gb, "ram": flavor.ram_mb if flavor else 0}
 
 
 def limits_of(s: Session, project_id: str, defaults: Mapping[str, int]) -> dict[str, int]:
