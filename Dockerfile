@@ -6,7 +6,7 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/coffer
 COPY requirements.lock ./
-RUN /opt/coffer/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+RUN /opt/coffer/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 COPY . .
 # setuptools is locked with the rest, so nothing is fetched here.
 RUN /opt/coffer/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
