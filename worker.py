@@ -19,8 +19,9 @@ from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import config
+from activities.duties import Keeper
 from activities.guest import GuestActivities
-from activities.registry import Collaborators, activities
+from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
 from api.operations import Operations
 from api.temporal_bridge import TemporalBridge
@@ -37,6 +38,7 @@ from workflows.registry import WORKFLOWS
 log = structlog.get_logger("worker")
 
 DISPATCH_EVERY = 2.0
+KEEP_EVERY = 5.0
 GRACE = timedelta(seconds=20)
 
 
@@ -46,10 +48,8 @@ def cloud_of(conf: ConfigOpts) -> Cloud:
     )
 
 
-def build(conf: ConfigOpts, client: Client, cloud: Cloud, extra: Sequence[Interceptor] = ()) -> Worker:
-    """A worker on Coffer's queue.  `extra` interceptors run inside the step log."""
-    database = Database(conf.database.connection)
-    steps = StepLog(database)
+def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
+    """What activities reach outside themselves, as the configuration says."""
     guests = GuestActivities(
         database,
         Vault(keyring.load(Path(conf.secrets.keyring_file))),
@@ -59,12 +59,17 @@ def build(conf: ConfigOpts, client: Client, cloud: Cloud, extra: Sequence[Interc
         no_progress_deadline=conf.guest.no_progress_deadline,
         on_progress=steps.progress,
     )
+    return Collaborators(database, cloud, guests, client)
+
+
+def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:
+    """A worker on Coffer's queue.  `extra` interceptors run inside the step log."""
     threads = conf.temporal.activity_threads
     return Worker(
-        client,
+        c.client,
         task_queue=conf.temporal.task_queue,
         workflows=WORKFLOWS,
-        activities=activities(Collaborators(database, cloud, guests, client)),
+        activities=activities(c),
         activity_executor=ThreadPoolExecutor(threads, thread_name_prefix="activity"),
         max_concurrent_activities=threads,
         max_cached_workflows=conf.temporal.max_cached_workflows,
@@ -92,6 +97,16 @@ async def dispatch_forever(conf: ConfigOpts, converter: Any) -> None:
         await asyncio.sleep(DISPATCH_EVERY)
 
 
+async def keep_duties(keeper: Keeper) -> None:
+    """Sees again and again that what is always to be done has its workflow."""
+    while True:
+        try:
+            await keeper.keep()
+        except (RPCError, SQLAlchemyError) as e:
+            log.warning("duties are looked after again later", reason=type(e).__name__)
+        await asyncio.sleep(KEEP_EVERY)
+
+
 async def connected(conf: ConfigOpts, converter: Any) -> Client:
     """Temporal may come up after the worker."""
     while True:
@@ -109,13 +124,20 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     converter = data_converter(keyring.load(Path(conf.secrets.keyring_file)), conf.temporal.namespace)
     client = await connected(conf, converter)
-    dispatcher = asyncio.create_task(dispatch_forever(conf, converter))
-    async with build(conf, client, cloud_of(conf), extra):
+    database = Database(conf.database.connection)
+    steps = StepLog(database)
+    c = collaborators(conf, client, cloud_of(conf), database, steps)
+    errands = [
+        asyncio.create_task(dispatch_forever(conf, converter)),
+        asyncio.create_task(keep_duties(Keeper(client, conf.temporal.task_queue, duties(c)))),
+    ]
+    async with build(conf, c, steps, extra):
         log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
-        await asyncio.wait([asyncio.create_task(stop.wait()), dispatcher], return_when=asyncio.FIRST_COMPLETED)
-    if dispatcher.done():
-        dispatcher.result()
-    dispatcher.cancel()
+        await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
+    for errand in errands:
+        if errand.done():
+            errand.result()
+        errand.cancel()
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.cinder import CinderActivities
+from activities.duties import Duties
 from activities.guest import GuestActivities
 from activities.neutron import NeutronActivities
 from activities.nova import NovaActivities
@@ -36,6 +37,11 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         c.guests,
     )
     return [method for thing in objects for method in _defined(thing)]
+
+
+def duties(c: Collaborators) -> Duties:
+    """What is to be done without anybody asking."""
+    return Duties()
 
 
 def _defined(thing: object) -> list[Callable[..., Any]]:

@@ -103,3 +103,11 @@ class Outcome:
     cancelled: bool = False
     error_type: str = ""
     error_message: str = ""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Input of StandingDuty and DutyRound, and of their activity: `subject` is what it is about, a pool's name for instance."""
+
+    activity: str
+    subject: str = ""
