@@ -138,6 +138,8 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
         "socket": str(root / "run/agent.sock"),
         "init_socket": str(root / "run/init.sock"),
         "engine_user": None,
+        "telemetry": boot.telemetry and dict(boot.telemetry),
+        "ca_file": None,
     }
 
 
