@@ -30,7 +30,13 @@ def test_everything_comes_back_as_it_was_said(database: Database) -> None:
     assert (a.volume_total, a.volume_used, a.load_average) == (1020702720, 184549376, [0.1, 0.2, 0.1])
     assert (a.root_enabled, a.agent_version, a.boot_id, a.generation) == (True, "0.1.0", "b'\"\\:é%s", 3)
     assert a.jobs == [job("x-prepare", "in_progress")]
-    assert (b.epoch, b.number, b.engine_state, b.engine_wanted, b.engine_version) == (2**63 - 1, 2**63 - 1, "blocked", False, None)
+    assert (b.epoch, b.number, b.engine_state, b.engine_wanted, b.engine_version) == (
+        2**63 - 1,
+        2**63 - 1,
+        "blocked",
+        False,
+        None,
+    )
     assert (b.volume_total, b.volume_used, b.root_enabled, b.jobs) == (None, None, None, [])
 
 
