@@ -11,6 +11,7 @@ from guest_agent.errors import InvalidRequest
 SHORTEST_PERIOD = 0.1
 LONGEST_PERIOD = 3600
 MAX_LENGTH = 4096
+PORTS = {"http": 80, "https": 443}
 # What goes into a request line or a header as it is.
 PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
 EXPIRES = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", re.ASCII)
@@ -86,7 +87,7 @@ def _url(value: object, where: str) -> str:
     url = _printable(value, where)
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
+        usable = parts.scheme in PORTS and parts.hostname and parts.port != 0 and not parts.username
     except ValueError:
         usable = False
     if not usable or parts.fragment:
@@ -94,8 +95,8 @@ def _url(value: object, where: str) -> str:
     return url
 
 
-def parts_of(url: str) -> tuple[str, str, int | None, str]:
-    """Scheme, host, port if it has one, and what to ask that host for."""
+def parts_of(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port, and what to ask that host for."""
     parts = urlsplit(url)
     query = f"?{parts.query}" if parts.query else ""
-    return parts.scheme, parts.hostname or "", parts.port, f"{parts.path or '/'}{query}"
+    return parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme], f"{parts.path or '/'}{query}"

@@ -100,4 +100,4 @@ def test_what_lasts_longer_wins_and_what_was_kept_else() -> None:
 
 def test_the_parts_of_an_address() -> None:
     assert addresses.parts_of("https://[::1]:8443/a/b?c=d") == ("https", "::1", 8443, "/a/b?c=d")
-    assert addresses.parts_of("http://host") == ("http", "host", None, "/")
+    assert addresses.parts_of("http://host") == ("http", "host", 80, "/")
