@@ -117,8 +117,16 @@ class Zygote:
 
 
 class World:
-    def __init__(self, temporal: Temporal, zygote: Zygote, manager: str = "stub", keyring_file: Path | None = None) -> None:
-        self.temporal, self.zygote, self.manager = temporal, zygote, manager
+    def __init__(
+        self,
+        temporal: Temporal,
+        zygote: Zygote,
+        manager: str = "stub",
+        keyring_file: Path | None = None,
+        options: str = "",
+    ) -> None:
+        """`options`: more of the configuration file."""
+        self.temporal, self.zygote, self.manager, self.options = temporal, zygote, manager, options
         self.directory = Path(tempfile.mkdtemp(prefix="cw-", dir="/tmp"))
         self.directory.chmod(0o755)
         if keyring_file:
@@ -155,6 +163,7 @@ local_directory = {self.directory}/c
 local_agent_module = {"tests.support.stub_agent" if self.manager == "stub" else "guest_agent"}
 [guest]
 call_deadline = 3
+{self.options}
 """
         path = self.directory / "coffer.conf"
         path.write_text(text)
