@@ -2,17 +2,13 @@
 
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from messaging.values import Draft
-from models import GuestTelemetry, OperationRow, OperationState
+from models import OperationRow, OperationState
 from tests.durability.scenarios import create_done, create_failed
-from tests.support.reception import reception
+from tests.support.telling import Telling
 from tests.support.world import Temporal, World, Zygote
 from tests.telemetry.reporting import engine, report
 
@@ -20,41 +16,6 @@ pytestmark = pytest.mark.durability
 
 LONG = ("claim", "1", "2", "3", "4", "5", "6", "7", "8", "finish")
 """A create whose job takes longer than a worker stays with it."""
-Open = Callable[..., AbstractContextManager[None]]
-
-
-class Telling(World):
-    """Guests of it report to `port`, where `open` brings the API up."""
-
-    def __init__(self, temporal: Temporal, zygote: Zygote, url_lifetime: int = 3600) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
-        options = (
-            f"job_window = 0\n[telemetry]\nendpoint = http://127.0.0.1:{self.port}/messaging\n"
-            f"period = 0.5\nsilent_after = 6\nurl_lifetime = {url_lifetime}\n"
-        )
-        super().__init__(temporal, zygote, options=options)
-
-    def open(self) -> AbstractContextManager[None]:
-        return reception(self, self.port)
-
-    def heard(self, instance_id: str) -> GuestTelemetry | None:
-        with self.database.read() as s:
-            return s.get(GuestTelemetry, instance_id)
-
-    def say(self, instance_id: str, *bodies: Any) -> None:
-        """Into the guest's queue, past its API."""
-        self.messaging.messages.post(self.conf.telemetry.project, f"guest-{instance_id}", [Draft(b) for b in bodies], "test")
-
-    def left_to_drain(self, instance_id: str) -> int:
-        return self.messaging.queues.stats(self.conf.telemetry.project, f"guest-{instance_id}").total
-
-    def signals(self, row: OperationRow) -> int:
-        history = self.temporal.loop.run(self.handle(row).fetch_history())
-        return sum(event.HasField("workflow_execution_signaled_event_attributes") for event in history.events)
-
-    def kill_worker(self) -> None:
-        os.kill(self._worker, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -144,17 +105,16 @@ def test_guests_without_a_valid_url_are_told_a_new_one(temporal: Temporal, zygot
         with world.worker():
             dead, alive = world.ready_instance(), world.ready_instance()
             server = next(entry for entry in (world.directory / "c" / "servers").glob("*.json") if dead in entry.read_text())
-            sshd = int((server.with_suffix("") / "run" / "sshd.pid").read_text())
-            os.kill(sshd, signal.SIGSTOP)
-            try:
-                world.eventually(lambda: "silent guests" in world.log())
-                with world.open():
-                    first = world.eventually(lambda: world.heard(alive), 25)
-                    assert first is not None
-                    # Posting renews it from now on, long beyond the life of the one that it was told.
-                    world.eventually(lambda: (now := world.heard(alive)) and (now.received_at - first.received_at).seconds > 5)
-                    assert world.heard(dead) is None
-            finally:
-                os.kill(sshd, signal.SIGCONT)
+            agent = int((server.with_suffix("") / "run" / "agent.pid").read_text())
+            os.kill(agent, signal.SIGSTOP)
+            world.eventually(lambda: "unreachable" in world.log())
+            with world.open():
+                first = world.eventually(lambda: world.heard(alive), 25)
+                assert first is not None
+                # Posting renews it from now on, long beyond the life of the one that it was told.
+                world.eventually(lambda: (now := world.heard(alive)) and (now.received_at - first.received_at).seconds > 5)
+                assert world.heard(dead) is None
+                os.kill(agent, signal.SIGCONT)
+                world.eventually(lambda: world.heard(dead))
     finally:
         world.close()
