@@ -14,11 +14,12 @@ from temporalio.client import Client
 import config
 from activities.drain import DrainActivities, Tally
 from messaging.bell import Bell
+from messaging.catalogue import IN_PLACE
 from messaging.service import Messaging
 from messaging.signing import signer_of
 from messaging.values import Draft
 from migrations import runner
-from models import Database, Datastore, DatastoreVersion, Instance, InstanceState
+from models import CatalogueRow, Database, Datastore, DatastoreVersion, Instance, InstanceState, MessagingCounter
 from models.base import new_id
 from security import keyring
 from telemetry.urls import GuestUrls, queue_of
@@ -42,8 +43,9 @@ def filled() -> Iterator[DrainActivities]:
         messaging = Messaging(database, keys)
         messaging.pools.put(POOL, {"uri": pool, "weight": 1})
         urls = GuestUrls(config.load(), signer_of(keys))
-        for instance_id in _instances(database):
-            messaging.queues.put(urls.project, queue_of(instance_id))
+        ids = _instances(database)
+        _queues(database, urls.project, ids)
+        for instance_id in ids:
             drafts = [Draft(_report(instance_id, number)) for number in range(1, REPORTS_EACH + 1)]
             messaging.messages.post(urls.project, queue_of(instance_id), drafts, "guest")
         yield DrainActivities(database, messaging, NOBODY, urls, Bell(Path(directory) / "bell"))
@@ -63,6 +65,15 @@ def _instances(database: Database) -> list[str]:
             row.state = InstanceState.READY
         s.add_all(rows)
     return ids
+
+
+def _queues(database: Database, project: str, ids: list[str]) -> None:
+    """Placed all at once; their stores' records are made by the first post."""
+    with database.write() as s:
+        for generation, instance_id in enumerate(ids, 1):
+            place = {"pool": POOL, "generation": generation, "state": IN_PLACE, "attributes": {}}
+            s.add(CatalogueRow(project=project, name=queue_of(instance_id), **place))
+        s.get_one(MessagingCounter, "placement").value = len(ids)
 
 
 def _report(instance_id: str, number: int) -> dict[str, Any]:
