@@ -65,6 +65,7 @@ def copy(directory: Path, identity: Identity, target: Path, account: str | None)
         LOG.warning("template %s is not used: %s", identity.name, error)
         _empty(target)
         return False
+    LOG.info("copied from template %s", identity.name)
     return True
 
 

@@ -42,6 +42,7 @@ class MariaDB(Datastore):
             address=self.settings.bind_address,
             port=self.port,
             data=self.data,
+            temporary=self.engine_directory(self.settings.data_dir / "tmp"),
             files=self.engine_directory(self.settings.data_dir / "files"),
             socket=self._socket,
         )

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from guest_agent.files import sync_filesystem
@@ -50,7 +52,21 @@ def install(fresh: Path, account: str | None, redo_log_mb: int) -> None:
     ]
     if account:
         arguments.append(f"--user={account}")
-    run_program(arguments)
+    with _temporary_directory(fresh, account) as temporary:
+        run_program([*arguments, f"--tmpdir={temporary}"])
+
+
+@contextmanager
+def _temporary_directory(fresh: Path, account: str | None) -> Iterator[Path]:
+    """Of this attempt alone: a server that starts removes every temporary table it finds there, those of others too."""
+    path = fresh.with_name(f"{fresh.name}.tmp")
+    path.mkdir(mode=0o700)
+    if account:
+        shutil.chown(path, account)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _options() -> tuple[str, ...]:
