@@ -15,9 +15,10 @@ from benchmarks.stack import Stack
 FLOOR = r"""
 set -eu
 home=$1 user=$2
-mariadb-install-db --no-defaults --datadir="$home/data" --tmpdir="$home" --user="$user" --skip-test-db --auth-root-authentication-method=socket >"$home/log" 2>&1
-/usr/sbin/mariadbd --no-defaults --datadir="$home/data" --tmpdir="$home" --user="$user" --socket="$home/s" --pid-file="$home/pid" \
-    --bind-address=127.63.0.1 --port=3306 --innodb-buffer-pool-size=128M >>"$home/log" 2>&1 &
+mariadb-install-db --no-defaults --datadir="$home/data" --tmpdir="$home" --user="$user" --skip-test-db \
+    --auth-root-authentication-method=socket >"$home/log" 2>&1
+/usr/sbin/mariadbd --no-defaults --datadir="$home/data" --tmpdir="$home" --user="$user" \
+    --socket="$home/s" --pid-file="$home/pid" --bind-address=127.63.0.1 --port=3306 --innodb-buffer-pool-size=128M >>"$home/log" 2>&1 &
 until mariadb-admin --no-defaults --socket="$home/s" ping >/dev/null 2>&1; do sleep 0.02; done
 mariadb --no-defaults --socket="$home/s" <<'SQL'
 CREATE USER os_admin@localhost IDENTIFIED BY 'a-Password-1';
