@@ -7,6 +7,11 @@ from oslo_config import cfg
 
 DEFAULT = [
     cfg.StrOpt("region", default="RegionOne", help="Name of the region this deployment serves; shown with every instance."),
+    cfg.StrOpt(
+        "default_datastore",
+        default="",
+        help="Name or id of the datastore of an instance whose request names none; empty: such a request is refused.",
+    ),
     cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="Least severity that is logged."),
 ]
 DATABASE = [

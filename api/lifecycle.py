@@ -45,7 +45,7 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
     password = new.get("root_password") or (generated_password() if new["root_enabled"] else None)
     op = Operation(new_id(), new_id(), who.project_id, generation=1, request_id=who.request_id)
     with parts.database.write() as s:
-        datastore, version = datastores.chosen_version(s, new.get("datastore", {}))
+        datastore, version = datastores.chosen_version(s, new.get("datastore", {}), parts.conf.default_datastore)
         flavor = _flavor(s, new["flavorRef"])
         datastores.check_accounts(version.manager, new["databases"], new["users"])
         datastores.check_granted(new["databases"], new["users"])
