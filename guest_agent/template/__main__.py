@@ -9,7 +9,7 @@ from pathlib import Path
 from guest_agent.errors import GuestError
 
 MAKERS: Mapping[str, str] = {"mariadb": "guest_agent.datastores.mariadb.installation"}
-"""Each module has `make_template(directory, engine_user)`. An engine that is not here needs none, or must not have one."""
+"""Each module has `make_template(directory, engine_user)`, which gives where it lies. An engine that is not here needs none, or must not have one."""
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         made = import_module(MAKERS[options.manager]).make_template(options.directory.absolute(), options.engine_user)
-    except (GuestError, OSError) as error:
+    except (GuestError, OSError, LookupError) as error:
         sys.stderr.write(f"no template: {error}\n")
         return 1
     sys.stdout.write(f"{made}\n")

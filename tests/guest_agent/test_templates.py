@@ -115,7 +115,7 @@ def test_an_agent_that_dies_while_it_copies_copies_again(template: Path, moment:
 
 
 def test_a_server_that_dies_while_its_redo_log_gets_its_size_comes_up_again(template: Path) -> None:
-    with running_server("mariadb", agent_module="tests.guest_agent.mortal_agent", template_dir=template.parent) as server:
+    with running_server("mariadb", template_dir=template.parent) as server:
         job = server.start("prepare", **SPEC)
         resized = server.path / "data" / "data" / REDO_LOG
         until(lambda: resized.exists() and (resized.with_name("ib_logfile101").exists() or resized.stat().st_size > 16 << 20))
