@@ -73,6 +73,12 @@ GUEST = [
         "no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."
     ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
+    cfg.FloatOpt(
+        "job_window",
+        default=10.0,
+        min=0,
+        help="Seconds that a worker stays at a guest for the end of a job; after that it waits for the guest to report it.",
+    ),
 ]
 MESSAGING = [
     cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),
@@ -87,6 +93,23 @@ MESSAGING = [
     cfg.IntOpt(
         "signed_url_epoch", default=0, min=0, help="Another number makes all signed URLs void that were made under this one."
     ),
+]
+TELEMETRY = [
+    cfg.StrOpt(
+        "endpoint",
+        default="",
+        help="URL of /messaging as guests reach it; empty: below [api] public_endpoint, or where the API listens.",
+    ),
+    cfg.FloatOpt("period", default=10.0, min=0.1, help="Seconds between two reports of a guest."),
+    cfg.IntOpt(
+        "url_lifetime",
+        default=3600,
+        min=2,
+        help="Seconds that the URL is valid which a guest posts to; the answers to posts in its second half carry the next one.",
+    ),
+    cfg.IntOpt("silent_after", default=3, min=1, help="Periods without a report after which a guest is said to be silent."),
+    cfg.StrOpt("project", default="coffer-guests", help="Project that guests' queues belong to; must be nobody's."),
+    cfg.StrOpt("flavor", default="", help="Flavor of guests' queues; empty: pools without flavor."),
 ]
 QUOTA = [
     cfg.IntOpt("instances", default=10, min=-1, help="Instances of a project; -1: no limit."),
@@ -105,6 +128,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "cloud": CLOUD,
     "guest": GUEST,
     "messaging": MESSAGING,
+    "telemetry": TELEMETRY,
     "quota": QUOTA,
 }
 

@@ -29,10 +29,14 @@ from clouds.local import local_cloud
 from clouds.ports import Cloud
 from guests.pool import GuestPool
 from logs import log_json
+from messaging.bell import Bell, meeting_place
+from messaging.service import Messaging
+from messaging.signing import signer_of
 from models import Database
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
+from telemetry.urls import GuestUrls
 from workflows.registry import WORKFLOWS
 
 log = structlog.get_logger("worker")
@@ -50,16 +54,32 @@ def cloud_of(conf: ConfigOpts) -> Cloud:
 
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
     """What activities reach outside themselves, as the configuration says."""
+    keys = keyring.load(Path(conf.secrets.keyring_file))
+    urls = GuestUrls(conf, signer_of(keys, timedelta(seconds=conf.messaging.signed_url_lifetime)))
+    silence = timedelta(seconds=conf.telemetry.period * conf.telemetry.silent_after)
     guests = GuestActivities(
         database,
-        Vault(keyring.load(Path(conf.secrets.keyring_file))),
+        Vault(keys),
         GuestPool(max_connections=conf.guest.max_connections),
+        urls,
         login=cloud.guest_login,
         call_deadline=conf.guest.call_deadline,
         no_progress_deadline=conf.guest.no_progress_deadline,
+        job_window=conf.guest.job_window,
+        silence=silence,
         on_progress=steps.progress,
     )
-    return Collaborators(database, cloud, guests, client)
+    return Collaborators(
+        database,
+        cloud,
+        guests,
+        client,
+        messaging=Messaging(database, keys),
+        bell=Bell(meeting_place(keys)),
+        urls=urls,
+        guests_flavor=conf.telemetry.flavor,
+        silence=silence,
+    )
 
 
 def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:
@@ -134,6 +154,7 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
     async with build(conf, c, steps, extra):
         log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
         await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
+    c.bell.close()
     for errand in errands:
         if errand.done():
             errand.result()

@@ -12,6 +12,7 @@ from models.base import rows_changed, utcnow
 from models.datastore import FlavorRow
 from models.quota import held_by_instance, release
 from security.vault import Vault
+from telemetry.records import forget
 from workflows.contracts import Operation, Outcome, ServerFacts
 
 
@@ -75,6 +76,7 @@ def _settle_create(s: Session, instance: Instance, row: OperationRow, out: Outco
     instance.state = InstanceState.ERROR
     instance.server_key = instance.management_address = instance.management_port = None
     instance.addresses = []
+    forget(s, instance.id)
     _note_fault(instance, out)
     give_back_quota(s, instance)
 
@@ -97,6 +99,7 @@ def _settle_delete(s: Session, instance: Instance, row: OperationRow, out: Outco
     instance.operation_id = None
     instance.server_key = instance.management_address = instance.channel_key_ref = None
     give_back_quota(s, instance)
+    forget(s, instance.id)
     Vault.forget(s, instance.id)
 
 

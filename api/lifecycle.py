@@ -113,7 +113,7 @@ def given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(instance: Instance, row: OperationRow, version: DatastoreVersion, datastore: Datastore) -> Row:
-    return instance, row.kind, version.name, version.version, datastore.name
+    return instance, row.kind, version.name, version.version, datastore.name, None, None, None
 
 
 # -- delete
@@ -149,7 +149,7 @@ def restart(who: Context, instance_id: str) -> None:
 
 def reserve_for_restart(s: Session, who: Context, instance_id: str, op_id: str) -> int:
     found = instances.find_row(s, who, instance_id)
-    instance, (status, _) = found[0], status_of(found[0], found[1])
+    instance, (status, _) = found[0], status_of(found[0], found[1], None)
     if instance.state not in (InstanceState.READY, InstanceState.ERROR) or not instance.server_key:
         raise Unprocessable(f"Instance {instance_id} is not ready. (Status is {status}).")
     try:

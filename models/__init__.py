@@ -7,6 +7,7 @@ from models.messaging import CatalogueRow, MessagingCounter, MessagingFlavorRow,
 from models.operation import OperationRow, OperationState, OperationStep, StepState
 from models.quota import QuotaLimit, QuotaUsage
 from models.secret import SecretRow
+from models.telemetry import GuestTelemetry
 
 __all__ = [
     "Base",
@@ -15,6 +16,7 @@ __all__ = [
     "Datastore",
     "DatastoreVersion",
     "FlavorRow",
+    "GuestTelemetry",
     "Instance",
     "InstanceState",
     "MessagingCounter",

@@ -50,7 +50,7 @@ def _by_token() -> None:
     if not grant.project_id:
         raise Forbidden("The token is not scoped to a project.")
     g.context = Context(grant.user_id, grant.project_id, grant.roles, g.request_id, policies.is_admin(grant.roles))
-    g.signed = False
+    g.signed, g.signed_until = False, ""
 
 
 def _by_signature() -> None:
@@ -64,7 +64,7 @@ def _by_signature() -> None:
     for name in [name for name in request.environ if IDENTITY.match(name)]:
         del request.environ[name]
     g.context = Context("signed-url", shown.project, (), g.request_id, is_admin=False)
-    g.signed = True
+    g.signed, g.signed_until = True, shown.expires
 
 
 def _shown() -> SignedUrl:

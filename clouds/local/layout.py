@@ -140,6 +140,8 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
         "init_socket": str(root / "run/init.sock"),
         "engine_user": None,
         "template_dir": str(place.templates),
+        "telemetry": boot.telemetry and dict(boot.telemetry),
+        "ca_file": None,
     }
 
 

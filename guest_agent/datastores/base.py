@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Datastore(ABC):
         self.account = settings.engine_account(self.usual_account)
         self.data = settings.data_dir / "data"
         self.log_file = settings.log_dir / "engine.log"
+        self._making_password = threading.Lock()
 
     # What an engine provides.
 
@@ -185,8 +187,9 @@ class Datastore(ABC):
     def admin_password(self) -> str:
         """Made on this server, kept in a file of the agent's own, and known nowhere else."""
         path = self.settings.state_dir / f"{self.admin}.password"
-        if not path.exists():
-            write_durably(str(path), os.urandom(24).hex().encode())
+        with self._making_password:
+            if not path.exists():
+                write_durably(str(path), os.urandom(24).hex().encode())
         return path.read_text(encoding="ascii")
 
     def engine_directory(self, path: Path, mode: int = 0o700) -> Path:
