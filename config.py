@@ -83,6 +83,21 @@ MESSAGING = [
         "signed_url_epoch", default=0, min=0, help="Another number makes all signed URLs void that were made under this one."
     ),
 ]
+EVENTS = [
+    cfg.IntOpt(
+        "exists_interval",
+        default=3600,
+        min=0,
+        help="Seconds of a period of which `trove.instance.exists` tells, for each instance; 0: it is not told.",
+    ),
+    cfg.IntOpt("max_subscriptions", default=20, min=-1, help="Subscriptions to events that a project may have; -1: no limit."),
+    cfg.IntOpt(
+        "max_waiting",
+        default=10000,
+        min=1,
+        help="Events that wait for one subscription while they can't be delivered; beyond it the oldest are given up.",
+    ),
+]
 QUOTA = [
     cfg.IntOpt("instances", default=10, min=-1, help="Instances of a project; -1: no limit."),
     cfg.IntOpt("volumes", default=40, min=-1, help="GiB of volumes of a project; -1: no limit."),
@@ -100,6 +115,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "cloud": CLOUD,
     "guest": GUEST,
     "messaging": MESSAGING,
+    "events": EVENTS,
     "quota": QUOTA,
 }
 

@@ -19,7 +19,10 @@ from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import config
+from activities.delivery import Delivery
 from activities.duties import Keeper
+from activities.events import EventActivities
+from activities.exists import Existence
 from activities.guest import GuestActivities
 from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
@@ -29,7 +32,10 @@ from clouds.local import local_cloud
 from clouds.ports import Cloud
 from guests.pool import GuestPool
 from logs import log_json
+from messaging.bell import Bell, meeting_place
+from messaging.service import Messaging
 from models import Database
+from models.outbox import OUTBOX
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
@@ -50,16 +56,26 @@ def cloud_of(conf: ConfigOpts) -> Cloud:
 
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
     """What activities reach outside themselves, as the configuration says."""
+    keys = keyring.load(Path(conf.secrets.keyring_file))
     guests = GuestActivities(
         database,
-        Vault(keyring.load(Path(conf.secrets.keyring_file))),
+        Vault(keys),
         GuestPool(max_connections=conf.guest.max_connections),
         login=cloud.guest_login,
         call_deadline=conf.guest.call_deadline,
         no_progress_deadline=conf.guest.no_progress_deadline,
         on_progress=steps.progress,
     )
-    return Collaborators(database, cloud, guests, client)
+    messaging = Messaging(database, keys)
+    return Collaborators(database, cloud, guests, client, messaging, events(conf, database, messaging, keys))
+
+
+def events(conf: ConfigOpts, database: Database, messaging: Messaging, keys: keyring.Keyring) -> EventActivities:
+    delivery = Delivery(database, messaging, Bell(meeting_place(keys)), conf.region, conf.events.max_waiting)
+    existence = Existence(database, timedelta(seconds=conf.events.exists_interval))
+    found = EventActivities(delivery, existence, Bell(meeting_place(keys, OUTBOX)))
+    database.when_committed(OUTBOX, found.ring)
+    return found
 
 
 def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:

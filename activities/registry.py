@@ -8,12 +8,14 @@ from temporalio.client import Client
 
 from activities.cinder import CinderActivities
 from activities.duties import Duties
+from activities.events import EventActivities
 from activities.guest import GuestActivities
 from activities.neutron import NeutronActivities
 from activities.nova import NovaActivities
 from activities.operations import OperationActivities
 from activities.records import RecordActivities
 from clouds.ports import Cloud
+from messaging.service import Messaging
 from models import Database
 
 
@@ -25,6 +27,8 @@ class Collaborators:
     cloud: Cloud
     guests: GuestActivities
     client: Client
+    messaging: Messaging
+    events: EventActivities
 
 
 def activities(c: Collaborators) -> list[Callable[..., Any]]:
@@ -35,13 +39,14 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         NeutronActivities(c.cloud.networks),
         OperationActivities(c.database, c.client),
         c.guests,
+        c.events,
     )
     return [method for thing in objects for method in _defined(thing)]
 
 
 def duties(c: Collaborators) -> Duties:
     """What is to be done without anybody asking."""
-    return Duties()
+    return c.events.duties()
 
 
 def _defined(thing: object) -> list[Callable[..., Any]]:
