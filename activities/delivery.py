@@ -52,8 +52,11 @@ class Delivery:
             return any(s.scalars(select(column).limit(1)).first() is not None for column in (EventSubscription.id, OutboxRow.id))
 
     def sweep(self) -> None:
-        with self._database.write() as s:
-            sweep_orphans(s)
+        """Remove what waits for subscriptions that are gone."""
+        removed = 1
+        while removed:
+            with self._database.write() as s:
+                removed = sweep_orphans(s)
 
     def round(self, going_on: Callable[[], bool] = lambda: True) -> int:
         """A batch for each subscription that has something waiting.  Gives the number of messages posted."""

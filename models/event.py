@@ -50,13 +50,13 @@ class OutboxRow(Base):
     body: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-def forget(s: Session, subscription_id: str) -> None:
-    """End a subscription with what it still waits for."""
-    s.execute(delete(EventSubscription).where(EventSubscription.id == subscription_id))
-    s.execute(delete(OutboxRow).where(OutboxRow.subscription_id == subscription_id))
+def forget(s: Session, subscription_id: str) -> bool:
+    """End a subscription; whether it was there.  What it still waits for is an orphan from now on."""
+    return bool(rows_changed(s, delete(EventSubscription).where(EventSubscription.id == subscription_id)))
 
 
-def sweep_orphans(s: Session) -> int:
-    """Remove what was written for subscriptions while they went; tells how many rows."""
+def sweep_orphans(s: Session, limit: int = 1000) -> int:
+    """Remove rows of subscriptions that are gone; tells how many.  By their ids, so that it waits for nobody who is just writing one."""
     there = select(EventSubscription.id).where(EventSubscription.id == OutboxRow.subscription_id)
-    return rows_changed(s, delete(OutboxRow).where(~there.exists()))
+    orphans = s.scalars(select(OutboxRow.id).where(~there.exists()).limit(limit)).all()
+    return rows_changed(s, delete(OutboxRow).where(OutboxRow.id.in_(orphans))) if orphans else 0
