@@ -24,7 +24,7 @@ from messaging.errors import MessagingError, QueueNotFound
 from messaging.service import Draft, Messaging
 from models import Database, EventSubscription, OutboxRow
 from models.base import rows_changed, utcnow
-from models.event import sweep_orphans
+from models.event import orphans, remove
 from models.event_types import USAGE
 from security.keyring import Unsealable
 
@@ -53,10 +53,13 @@ class Delivery:
 
     def sweep(self) -> None:
         """Remove what waits for subscriptions that are gone."""
-        removed = 1
-        while removed:
+        while ids := self._orphans():
             with self._database.write() as s:
-                removed = sweep_orphans(s)
+                remove(s, ids)
+
+    def _orphans(self) -> Sequence[int]:
+        with self._database.read() as s:
+            return orphans(s)
 
     def round(self, going_on: Callable[[], bool] = lambda: True) -> int:
         """A batch for each subscription that has something waiting.  Gives the number of messages posted."""
@@ -87,7 +90,7 @@ class Delivery:
             self._hold_back(subscription, e)
             return 0
         with self._database.write() as s:
-            s.execute(delete(OutboxRow).where(OutboxRow.id.in_([row.id for row in rows])))
+            remove(s, [row.id for row in rows])
             if subscription.failures:
                 mine = update(EventSubscription).where(EventSubscription.id == subscription.id)
                 s.execute(mine.values(failures=0, retry_at=None, reason=""))

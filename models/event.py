@@ -1,5 +1,6 @@
 """Who wants to be told of what happens to instances, and what is still to be told."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -55,8 +56,12 @@ def forget(s: Session, subscription_id: str) -> bool:
     return bool(rows_changed(s, delete(EventSubscription).where(EventSubscription.id == subscription_id)))
 
 
-def sweep_orphans(s: Session, limit: int = 1000) -> int:
-    """Remove rows of subscriptions that are gone; tells how many.  By their ids, so that it waits for nobody who is just writing one."""
+def orphans(s: Session, limit: int = 1000) -> Sequence[int]:
+    """Ids of rows whose subscription is gone."""
     there = select(EventSubscription.id).where(EventSubscription.id == OutboxRow.subscription_id)
-    orphans = s.scalars(select(OutboxRow.id).where(~there.exists()).limit(limit)).all()
-    return rows_changed(s, delete(OutboxRow).where(OutboxRow.id.in_(orphans))) if orphans else 0
+    return s.scalars(select(OutboxRow.id).where(~there.exists()).limit(limit)).all()
+
+
+def remove(s: Session, ids: Sequence[int]) -> None:
+    """By their ids, so that it waits for nobody who is just writing others."""
+    s.execute(delete(OutboxRow).where(OutboxRow.id.in_(ids)))
