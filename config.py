@@ -111,6 +111,21 @@ TELEMETRY = [
     cfg.StrOpt("project", default="coffer-guests", help="Project that guests' queues belong to; must be nobody's."),
     cfg.StrOpt("flavor", default="", help="Flavor of guests' queues; empty: pools without flavor."),
 ]
+EVENTS = [
+    cfg.IntOpt(
+        "exists_interval",
+        default=3600,
+        min=0,
+        help="Seconds of a period of which `trove.instance.exists` tells, for each instance; 0: it is not told.",
+    ),
+    cfg.IntOpt("max_subscriptions", default=20, min=-1, help="Subscriptions to events that a project may have; -1: no limit."),
+    cfg.IntOpt(
+        "max_waiting",
+        default=10000,
+        min=1,
+        help="Events that wait for one subscription while they can't be delivered; beyond it the oldest are given up.",
+    ),
+]
 QUOTA = [
     cfg.IntOpt("instances", default=10, min=-1, help="Instances of a project; -1: no limit."),
     cfg.IntOpt("volumes", default=40, min=-1, help="GiB of volumes of a project; -1: no limit."),
@@ -129,6 +144,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "guest": GUEST,
     "messaging": MESSAGING,
     "telemetry": TELEMETRY,
+    "events": EVENTS,
     "quota": QUOTA,
 }
 

@@ -19,7 +19,10 @@ from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import config
+from activities.delivery import Delivery
 from activities.duties import Keeper
+from activities.events import EventActivities
+from activities.exists import Existence
 from activities.guest import GuestActivities
 from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
@@ -33,6 +36,7 @@ from messaging.bell import Bell, meeting_place
 from messaging.service import Messaging
 from messaging.signing import signer_of
 from models import Database
+from models.outbox import OUTBOX
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
@@ -69,17 +73,27 @@ def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Data
         silence=silence,
         on_progress=steps.progress,
     )
+    messaging = Messaging(database, keys)
     return Collaborators(
         database,
         cloud,
         guests,
         client,
-        messaging=Messaging(database, keys),
+        messaging=messaging,
+        events=events(conf, database, messaging, keys),
         bell=Bell(meeting_place(keys)),
         urls=urls,
         guests_flavor=conf.telemetry.flavor,
         silence=silence,
     )
+
+
+def events(conf: ConfigOpts, database: Database, messaging: Messaging, keys: keyring.Keyring) -> EventActivities:
+    delivery = Delivery(database, messaging, Bell(meeting_place(keys)), conf.region, conf.events.max_waiting)
+    existence = Existence(database, timedelta(seconds=conf.events.exists_interval))
+    found = EventActivities(delivery, existence, Bell(meeting_place(keys, OUTBOX)))
+    database.when_committed(OUTBOX, found.ring)
+    return found
 
 
 def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:

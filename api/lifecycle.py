@@ -18,7 +18,9 @@ from api.operations import Operations
 from api.views import Row, status_of
 from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow
 from models.base import new_id
+from models.event_types import RENAMED
 from models.instance import Busy
+from models.outbox import Event, record
 from models.quota import held_by_instance, limits_of, reserve
 from workflows.contracts import CreateInstance, Job, Operation
 
@@ -167,4 +169,11 @@ def busy(instance_id: str, status: str) -> str:
 
 def rename(who: Context, instance_id: str, name: str) -> None:
     with services().database.write() as s:
-        instances.find(s, who, instance_id).name = name
+        instances.find(s, who, instance_id)
+        # The name that goes, even if somebody else's rename is just being committed.
+        instance = s.get_one(Instance, instance_id, populate_existing=True, with_for_update=True)
+        if instance.name == name:
+            return
+        renamed = Event(RENAMED, {"old_name": instance.name, "name": name})
+        instance.name = name
+        record(s, instance, [renamed])
