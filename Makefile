@@ -38,7 +38,7 @@ bench: bootstrap-dev  ## measure against the promised ratios
 	$(VENV)/python -m benchmarks $(ARGS)
 
 docs: bootstrap-dev  ## write the generated samples anew: etc/coffer.conf, etc/policy.yaml.sample
-	$(VENV)/oslo-config-generator --namespace coffer --output-file etc/coffer.conf
+	$(VENV)/oslo-config-generator --namespace coffer --namespace coffer.keystone --output-file etc/coffer.conf
 	$(VENV)/oslopolicy-sample-generator --namespace coffer --output-file etc/policy.yaml.sample
 
 clean:  ## remove what was built here, .venv too (databases and state directories stay)

@@ -43,7 +43,10 @@ AUTH = [
     cfg.StrOpt(
         "strategy",
         default="development",
-        choices=[("development", "Signed tokens of the development identity, which the API serves itself; loopback only.")],
+        choices=[
+            ("development", "Signed tokens of the development identity, which the API serves itself; loopback only."),
+            ("keystone", "Keystone's tokens; see [keystone_authtoken]."),
+        ],
         help="How tokens are checked.",
     ),
     cfg.StrOpt("identity_file", default="", help="Users, projects and passwords of the development identity (JSON)."),
