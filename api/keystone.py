@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from keystoneauth1 import loading
+from keystoneauth1.exceptions import ClientException
 from keystonemiddleware import auth_token
 from oslo_config import cfg
 
@@ -18,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 GROUP = "keystone_authtoken"
 CREDENTIALS = ("auth_url", "username", "password", "project_name", "user_domain_name", "project_domain_name")
-DEFAULTS = {"http_connect_timeout": 10, "http_request_max_retries": 1}
+DEFAULTS = {"http_connect_timeout": 5, "http_request_max_retries": 1}
 """A request waits for Keystone; by default the middleware would let it do so forever."""
 SERVICE_TYPES = {"/v1.0/": "database", "/messaging/": "messaging"}
 """Whose access rules of application credentials apply, by the beginning of the path."""
@@ -87,7 +88,10 @@ class KeystoneTokens:
         gate = next(gate for prefix, gate in self._gates.items() if environ["PATH_INFO"].startswith(prefix))
         try:
             list(gate(environ, start_response))
-        except Exception as e:
+        except ClientException as e:
+            log.error("Keystone can't be asked", reason=type(e).__name__)
+            raise _unavailable() from e
+        except Exception as e:  # an answer that is not Keystone's, or a memcached that is away
             log.exception("a token could not be checked", reason=type(e).__name__)
             raise _unavailable() from e
         return answered[-1]
