@@ -68,6 +68,48 @@ GUEST = [
         "no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."
     ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
+    cfg.StrOpt(
+        "nova_keypair",
+        default="",
+        help="Name of a Nova keypair of the service user, put on every server: the operator's break-glass login.  "
+        "Empty: no server has any.",
+    ),
+]
+SERVICE_CREDENTIALS = [
+    cfg.URIOpt("auth_url", default="http://127.0.0.1:5000/v3", schemes=["http", "https"], help="Where Keystone is."),
+    cfg.StrOpt("username", default="coffer", help="The user that owns every server, volume and port."),
+    cfg.StrOpt("password", default="", secret=True, help="Its password."),
+    cfg.StrOpt("project_name", default="service", help="The project that they lie in."),
+    cfg.StrOpt("user_domain_name", default="Default", help="Domain of the user."),
+    cfg.StrOpt("project_domain_name", default="Default", help="Domain of the project."),
+    cfg.StrOpt("region_name", default="", help="Region of the catalog; empty: that of [DEFAULT] region."),
+    cfg.StrOpt(
+        "interface", default="internal", choices=["public", "internal", "admin"], help="Which of a service's endpoints is called."
+    ),
+    cfg.StrOpt("cacert", default="", help="Certificates (PEM) that endpoints are checked against; empty: those of the system."),
+    cfg.BoolOpt("insecure", default=False, help="Do not check certificates.  For trying out only."),
+]
+NETWORK = [
+    cfg.StrOpt(
+        "management_network",
+        default="coffer-management",
+        help="Network (name or id) that the workers reach every server on.",
+    ),
+    cfg.StrOpt(
+        "management_security_group",
+        default="coffer-management",
+        help="Security group (name or id) of the ports on it: SSH in from the workers, and the messaging API out.",
+    ),
+    cfg.StrOpt(
+        "management_cidr",
+        default="10.127.0.0/16",
+        help="Addresses of the management network, where `coffer openstack bootstrap` makes it; SSH is let in from them.",
+    ),
+    cfg.ListOpt(
+        "user_networks",
+        default=[],
+        help="Networks (names or ids) that tenants may put instances on; empty: every one that they may use.",
+    ),
 ]
 MESSAGING = [
     cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),
@@ -99,6 +141,8 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "secrets": SECRETS,
     "cloud": CLOUD,
     "guest": GUEST,
+    "service_credentials": SERVICE_CREDENTIALS,
+    "network": NETWORK,
     "messaging": MESSAGING,
     "quota": QUOTA,
 }

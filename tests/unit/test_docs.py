@@ -16,7 +16,7 @@ from cli.main import main
 ROOT = Path(__file__).parents[2]
 INLINE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-OPTION = re.compile(r"\[([A-Za-z]+)\] ([a-z_]+)")
+OPTION = re.compile(r"\[([A-Za-z_]+)\] ([a-z_]+)")
 SEPARATORS = re.compile(r"\s*(?:&&|\|\||;|\|)\s+")
 PROMPT = re.compile(r"^(?:\$ +)?(?:\.venv/bin/)?")
 
