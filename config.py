@@ -60,10 +60,24 @@ SECRETS = [
     ),
 ]
 CLOUD = [
-    cfg.StrOpt("driver", default="local", choices=["local"], help="Where servers, volumes and ports come from."),
+    cfg.StrOpt("driver", default="local", choices=["local", "openstack"], help="Where servers, volumes and ports come from."),
     cfg.StrOpt("local_directory", default="/var/lib/coffer/cloud", help="Where the local cloud keeps its servers and volumes."),
     cfg.StrOpt("local_agent_module", default="guest_agent", help="Python module a local server runs as its guest agent."),
     cfg.PortOpt("local_ssh_port", default=2222, help="Port of the sshd of local servers, each on an address of its own."),
+    cfg.StrOpt("availability_zone", default="", help="OpenStack: zone of servers and volumes; empty: the cloud's choice."),
+    cfg.StrOpt("volume_type", default="", help="OpenStack: type of volumes that were asked for without one; empty: the cloud's."),
+    cfg.FloatOpt(
+        "call_timeout",
+        default=15.0,
+        min=1,
+        help="OpenStack: seconds for one call of an API.  Below the 20 after which a silent step is given to another worker.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=1.0,
+        min=0.1,
+        help="OpenStack: seconds between two looks at all servers, or all volumes, that a worker waits for.",
+    ),
 ]
 GUEST = [
     cfg.FloatOpt("call_deadline", default=10.0, min=0.1, help="Seconds for one call to a guest."),
@@ -71,6 +85,7 @@ GUEST = [
         "no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."
     ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
+    cfg.PortOpt("channel_port", default=2222, help="Port of the guest channel on servers of OpenStack; 22 is left to the image."),
     cfg.StrOpt(
         "nova_keypair",
         default="",

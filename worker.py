@@ -41,8 +41,30 @@ GRACE = timedelta(seconds=20)
 
 
 def cloud_of(conf: ConfigOpts) -> Cloud:
+    if conf.cloud.driver == "openstack":
+        return _openstack_cloud(conf)
     return local_cloud(
         Path(conf.cloud.local_directory), agent_module=conf.cloud.local_agent_module, ssh_port=conf.cloud.local_ssh_port
+    )
+
+
+def _openstack_cloud(conf: ConfigOpts) -> Cloud:
+    from clouds.openstack import Credentials, Settings, openstack_cloud  # its library takes a second to load
+
+    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
+    given["region_name"] = given["region_name"] or conf.region
+    return openstack_cloud(
+        Settings(
+            Credentials(**given),
+            conf.network.management_network,
+            conf.network.management_security_group,
+            availability_zone=conf.cloud.availability_zone,
+            volume_type=conf.cloud.volume_type,
+            keypair=conf.guest.nova_keypair,
+            channel_port=conf.guest.channel_port,
+            call_timeout=conf.cloud.call_timeout,
+            poll_interval=conf.cloud.poll_interval,
+        )
     )
 
 
