@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from oslo_config.cfg import ConfigOpts
@@ -34,6 +34,9 @@ from security.codec import data_converter
 from security.vault import Vault
 from workflows.registry import WORKFLOWS
 
+if TYPE_CHECKING:
+    from clouds.openstack import Settings
+
 log = structlog.get_logger("worker")
 
 DISPATCH_EVERY = 2.0
@@ -49,22 +52,26 @@ def cloud_of(conf: ConfigOpts) -> Cloud:
 
 
 def _openstack_cloud(conf: ConfigOpts) -> Cloud:
-    from clouds.openstack import Credentials, Settings, openstack_cloud  # its library takes a second to load
+    from clouds.openstack import openstack_cloud  # its library takes a second to load
+
+    return openstack_cloud(openstack_settings(conf))
+
+
+def openstack_settings(conf: ConfigOpts) -> "Settings":
+    from clouds.openstack import Credentials, Settings
 
     given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
     given["region_name"] = given["region_name"] or conf.region
-    return openstack_cloud(
-        Settings(
-            Credentials(**given),
-            conf.network.management_network,
-            conf.network.management_security_group,
-            availability_zone=conf.cloud.availability_zone,
-            volume_type=conf.cloud.volume_type,
-            keypair=conf.guest.nova_keypair,
-            channel_port=conf.guest.channel_port,
-            call_timeout=conf.cloud.call_timeout,
-            poll_interval=conf.cloud.poll_interval,
-        )
+    return Settings(
+        Credentials(**given),
+        conf.network.management_network,
+        conf.network.management_security_group,
+        availability_zone=conf.cloud.availability_zone,
+        volume_type=conf.cloud.volume_type,
+        keypair=conf.guest.nova_keypair,
+        channel_port=conf.guest.channel_port,
+        call_timeout=conf.cloud.call_timeout,
+        poll_interval=conf.cloud.poll_interval,
     )
 
 
