@@ -78,7 +78,7 @@ class Bootstrap:
     """`services` are the service user's, `operator` those of whoever may change Keystone's catalog; `make`: or look only."""
 
     def __init__(self, services: Services, operator: Services, settings: Settings, wanted: Wanted, make: bool) -> None:
-        self._services, self._operator = services, operator
+        self.services, self._operator = services, operator
         self._settings, self._wanted, self._make = settings, wanted, make
 
     def run(self) -> Iterator[Finding]:
@@ -102,19 +102,19 @@ class Bootstrap:
 
     def flavors(self) -> list[Flavor]:
         """Nova's, as far as the service user sees them.  Raises CloudError."""
-        raw = self._services.compute.pages("/flavors/detail", "flavors")
+        raw = self.services.compute.pages("/flavors/detail", "flavors")
         return [Flavor(one["id"], one["name"], one["ram"], one["vcpus"], one["disk"]) for one in raw]
 
     def _login(self) -> Finding:
         name = self._settings.credentials.username
         try:
-            self._services.project_id()
+            self.services.project_id()
         except CloudError as error:
             return Finding("service user", name, State.FAILED, f"{error}; check [service_credentials]")
         return Finding("service user", name, State.THERE)
 
     def _roles(self) -> Finding:
-        who, roles = self._settings.credentials, set(self._services.roles())
+        who, roles = self._settings.credentials, set(self.services.roles())
         shown = ", ".join(sorted(roles))
         add = f"openstack role add --user {who.username} --project {who.project_name}"
         if not roles & CHECKS_TOKENS:
@@ -125,7 +125,7 @@ class Bootstrap:
         return Finding("roles", shown, State.THERE)
 
     def _network(self) -> Iterator[Finding]:
-        name, api = self._settings.management_network, self._services.networks
+        name, api = self._settings.management_network, self.services.networks
         described = {"network": {"name": name, "description": PURPOSE}}
         finding, network = self._ensure(
             "network", name, self._one("networks", name), lambda: api.post("/networks", described)["network"]
@@ -142,9 +142,9 @@ class Bootstrap:
         yield self._ensure("subnet", subnet["cidr"] if subnet else str(cidr), subnet, make)[0]
 
     def _group(self) -> Iterator[Finding]:
-        name, api = self._settings.management_security_group, self._services.networks
+        name, api = self._settings.management_security_group, self.services.networks
         described = {"security_group": {"name": name, "description": PURPOSE}}
-        found = self._one("security-groups", name, project_id=self._services.project_id())
+        found = self._one("security-groups", name, project_id=self.services.project_id())
         finding, group = self._ensure(
             "security group", name, found, lambda: api.post("/security-groups", described)["security_group"]
         )
@@ -162,7 +162,7 @@ class Bootstrap:
         yield self._ensure("rule", f"tcp {port} from {cidr}", rule, make)[0]
 
     def _keypair(self) -> Iterator[Finding]:
-        name, key, api = self._settings.keypair, self._wanted.public_key, self._services.compute
+        name, key, api = self._settings.keypair, self._wanted.public_key, self.services.compute
         there = next((one for one in api.get("/os-keypairs")["keypairs"] if one["keypair"]["name"] == name), None)
         if there is None and self._make and not key:
             yield Finding("keypair", name, State.MISSING, "say where its private key is to be kept: --private-key FILE")
@@ -204,7 +204,7 @@ class Bootstrap:
     def _one(self, kind: str, name: str, **mine: str) -> Json | None:
         """By name or id.  Raises CloudError when it can't be told which one is meant."""
         for filters in ({"name": name}, {"id": name}):
-            found = self._services.networks.get(f"/{kind}", **mine, **filters)[kind.replace("-", "_")]
+            found = self.services.networks.get(f"/{kind}", **mine, **filters)[kind.replace("-", "_")]
             if len(found) > 1:
                 raise CloudError(f"there are {len(found)} of that name: configure the id of one", 400)
             if found:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from keystoneauth1.adapter import Adapter
-from keystoneauth1.exceptions import ClientException, HttpError
+from keystoneauth1.exceptions import ClientException, EndpointNotFound, HttpError
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from openstack.connection import Connection
@@ -149,6 +149,8 @@ class Services:
         region, interface = self._where
         try:
             return bool(self._session.get_endpoint(service_type=service_type, region_name=region, interface=interface))
+        except EndpointNotFound:
+            return False
         except ClientException as error:
             raise CloudError(f"Keystone does not answer: {type(error).__name__}: {error}", 503) from error
 
