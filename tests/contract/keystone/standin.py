@@ -29,6 +29,7 @@ class StandIn:
         """What is answered instead, while set."""
         self._tokens: dict[str, dict[str, Any]] = {}
         self._credentials: dict[str, dict[str, Any]] = {}
+        self._services: dict[str, dict[str, Any]] = {}
         self.app = Flask("keystone-stand-in")
         self.app.before_request(self._before)
         for rule, method, view in (
@@ -37,6 +38,9 @@ class StandIn:
             ("/v3/auth/tokens", "POST", self._issue),
             ("/v3/auth/tokens", "GET", self._show),
             ("/v3/auth/tokens", "DELETE", self._revoke),
+            ("/v3/services", "POST", self._new_service),
+            ("/v3/services/<string:id>", "DELETE", self._no_service),
+            ("/v3/endpoints", "POST", self._new_endpoint),
             ("/v3/users/<string:user>/application_credentials", "POST", self._new_credential),
         ):
             self.app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
@@ -54,17 +58,17 @@ class StandIn:
 
     def _issue(self) -> Any:
         auth = request.get_json()["auth"]
-        expires = datetime.now(UTC) + timedelta(hours=1)
+        expires, kept = datetime.now(UTC) + timedelta(hours=1), {}
         if auth["identity"]["methods"] == ["application_credential"]:
             kept = self._credentials[auth["identity"]["application_credential"]["id"]]
-            user, scope, expires = kept["user"], {"project": {}}, kept["expires"]
+            user, scope, expires = kept["user"], {"project": {}}, kept.get("expires", expires)
         else:
             given = auth["identity"]["password"]["user"]
             user, scope = given["name"], auth.get("scope") or {}
             if given["password"] != PASSWORD or user not in USERS:
                 return jsonify({"error": {"code": 401, "message": "no"}}), 401
         token = uuid.uuid4().hex
-        self._tokens[token] = self._body(user, scope, expires)
+        self._tokens[token] = self._body(user, scope, expires) | kept.get("limits", {})
         return jsonify({"token": self._tokens[token]}), 201, {"X-Subject-Token": token}
 
     def _body(self, user: str, scope: dict[str, Any], expires: datetime) -> dict[str, Any]:
@@ -76,7 +80,7 @@ class StandIn:
             "issued_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "expires_at": expires.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "roles": [{"id": f"role-{role}", "name": role} for role in roles],
-            "catalog": [self._identity()],
+            "catalog": [self._identity(), *self._services.values()],
         }
         if "system" in scope:
             return body | {"system": {"all": True}}
@@ -109,11 +113,29 @@ class StandIn:
         self._tokens.pop(request.headers["X-Subject-Token"], None)
         return "", 204
 
+    def _new_service(self) -> Any:
+        service = request.get_json()["service"] | {"id": uuid.uuid4().hex, "endpoints": []}
+        self._services[service["id"]] = service
+        return jsonify({"service": service}), 201
+
+    def _no_service(self, id: str) -> Any:
+        del self._services[id]
+        return "", 204
+
+    def _new_endpoint(self) -> Any:
+        endpoint = request.get_json()["endpoint"] | {"id": uuid.uuid4().hex, "region": "RegionOne", "region_id": "RegionOne"}
+        self._services[endpoint["service_id"]]["endpoints"].append(endpoint)
+        return jsonify({"endpoint": endpoint}), 201
+
     def _new_credential(self, user: str) -> Any:
         wanted = request.get_json()["application_credential"]
         id = uuid.uuid4().hex
-        expires = datetime.fromisoformat(wanted["expires_at"]).replace(tzinfo=UTC)
-        self._credentials[id] = {"user": user.removeprefix("id-"), "expires": expires}
+        kept: dict[str, Any] = {"user": user.removeprefix("id-")}
+        if "expires_at" in wanted:
+            kept["expires"] = datetime.fromisoformat(wanted["expires_at"]).replace(tzinfo=UTC)
+        if "access_rules" in wanted:
+            kept["limits"] = {"application_credential": {"id": id, "access_rules": wanted["access_rules"]}}
+        self._credentials[id] = kept
         return jsonify({"application_credential": {"id": id, "secret": "secret", **wanted}}), 201
 
 

@@ -150,6 +150,20 @@ def test_signed_urls_need_no_token_and_hear_of_none(api: Flask, keystone: Keysto
     assert messages(api, alice, "/queues/signed/messages").status_code == 200
 
 
+def test_access_rules_of_an_application_credential_hold(api: Flask, keystone: Keystone) -> None:
+    rules = [
+        {"service": "database", "method": "GET", "path": "/v1.0/*/limits"},
+        {"service": "messaging", "method": "GET", "path": "/messaging/v2/ping"},
+    ]
+    with keystone.cataloged("database", "messaging"):
+        login = keystone.credential("alice", access_rules=rules)
+        assert ask(api, login, f"/v1.0/{login.project_id}/limits").status_code == 200
+        assert fault(ask(api, login, f"/v1.0/{login.project_id}/instances")) == NOBODY
+        assert fault(ask(api, login, f"/v1.0/{login.project_id}/instances", "POST", {})) == NOBODY
+        assert messages(api, login, "/ping").status_code == 204
+        assert messages(api, login, "/queues").status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/", "/v1.0", "/v1.0/", "/healthcheck", "/messaging", "/openapi.json"])
 def test_open_to_all(api: Flask, path: str) -> None:
     assert ask(api, None, path).status_code in (200, 300)

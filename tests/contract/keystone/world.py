@@ -56,14 +56,31 @@ class Keystone:
 
     def short_lived(self, user: str, seconds: float) -> Login:
         """A token that expires: that of an application credential with an end."""
-        who = self.login(user)
         until = datetime.now(UTC) + timedelta(seconds=seconds)
-        wanted = {"name": f"contract-{uuid.uuid4()}", "expires_at": until.strftime("%Y-%m-%dT%H:%M:%S.%f")}
-        made = self._call(
-            "POST", f"/users/{who.body['user']['id']}/application_credentials", who.token, {"application_credential": wanted}
-        ).json()["application_credential"]
+        return self.credential(user, expires_at=until.strftime("%Y-%m-%dT%H:%M:%S.%f"))
+
+    def credential(self, user: str, **wanted: Any) -> Login:
+        """A token of a new application credential."""
+        who, body = self.login(user), {"application_credential": {"name": f"contract-{uuid.uuid4()}", **wanted}}
+        path = f"/users/{who.body['user']['id']}/application_credentials"
+        made = self._call("POST", path, who.token, body).json()["application_credential"]
         method = {"id": made["id"], "secret": made["secret"]}
         return self._issue({"identity": {"methods": ["application_credential"], "application_credential": method}})
+
+    @contextmanager
+    def cataloged(self, *types: str) -> Iterator[None]:
+        """The catalog has services of these types, with an endpoint each, for the length of the block."""
+        token, made = self.login("admin").token, []
+        for type in types:
+            service = self._call("POST", "/services", token, {"service": {"type": type, "name": "contract"}}).json()["service"]
+            made.append(service["id"])
+            endpoint = {"service_id": service["id"], "interface": "public", "url": "http://127.0.0.1:1"}
+            self._call("POST", "/endpoints", token, {"endpoint": endpoint})
+        try:
+            yield
+        finally:
+            for id in made:
+                self._call("DELETE", f"/services/{id}", token)
 
     def revoke(self, login: Login) -> None:
         self._call("DELETE", "/auth/tokens", login.token, subject=login.token)
