@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from oslo_config.cfg import ConfigOpts
@@ -43,6 +43,9 @@ from security.vault import Vault
 from telemetry.urls import GuestUrls
 from workflows.registry import WORKFLOWS
 
+if TYPE_CHECKING:
+    from clouds.openstack import Settings
+
 log = structlog.get_logger("worker")
 
 DISPATCH_EVERY = 2.0
@@ -51,8 +54,34 @@ GRACE = timedelta(seconds=20)
 
 
 def cloud_of(conf: ConfigOpts) -> Cloud:
+    if conf.cloud.driver == "openstack":
+        return _openstack_cloud(conf)
     return local_cloud(
         Path(conf.cloud.local_directory), agent_module=conf.cloud.local_agent_module, ssh_port=conf.cloud.local_ssh_port
+    )
+
+
+def _openstack_cloud(conf: ConfigOpts) -> Cloud:
+    from clouds.openstack import openstack_cloud  # its library takes a second to load
+
+    return openstack_cloud(openstack_settings(conf))
+
+
+def openstack_settings(conf: ConfigOpts) -> "Settings":
+    from clouds.openstack import Credentials, Settings
+
+    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
+    given["region_name"] = given["region_name"] or conf.region
+    return Settings(
+        Credentials(**given),
+        conf.network.management_network,
+        conf.network.management_security_group,
+        availability_zone=conf.cloud.availability_zone,
+        volume_type=conf.cloud.volume_type,
+        keypair=conf.guest.nova_keypair,
+        channel_port=conf.guest.channel_port,
+        call_timeout=conf.cloud.call_timeout,
+        poll_interval=conf.cloud.poll_interval,
     )
 
 

@@ -39,7 +39,7 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
     """Connects to nothing: SQL and Temporal are dialled by the process that first needs them."""
     keys = keyring.load(Path(conf.secrets.keyring_file))
     database = database or Database(conf.database.connection)
-    tokens = _development_tokens(conf, keys)
+    tokens = _tokens(conf, keys)
     app = Flask(__name__, static_folder=None)
     app.extensions[EXTENSION] = Services(
         conf=conf,
@@ -54,7 +54,8 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
     _configure(app)
     _chain(app)
     _routes(app)
-    app.register_blueprint(identity.blueprint(tokens, conf.region))
+    if isinstance(tokens, DevelopmentTokens):
+        app.register_blueprint(identity.blueprint(tokens, conf.region))
     messaging_routes.register(app)
     errors.install(app)
     return app
@@ -112,6 +113,10 @@ def _operations(conf: ConfigOpts, database: Database, keys: keyring.Keyring) -> 
     return Operations(database, bridge, temporal.rpc_timeout)
 
 
-def _development_tokens(conf: ConfigOpts, keys: keyring.Keyring) -> DevelopmentTokens:
+def _tokens(conf: ConfigOpts, keys: keyring.Keyring) -> auth.TokenChecker:
+    if conf.auth.strategy == "keystone":
+        from api.keystone import KeystoneTokens  # half a second that only a deployment with Keystone needs
+
+        return KeystoneTokens(conf)
     identity.refuse_unless_loopback(conf)
     return DevelopmentTokens(Directory(Path(conf.auth.identity_file)), keys)
