@@ -10,6 +10,7 @@ from temporalio import activity
 from models import Database, Instance, InstanceState, OperationRow, OperationState, OperationStep, StepState
 from models.base import rows_changed, utcnow
 from models.datastore import FlavorRow
+from models.outbox import record_end
 from models.quota import held_by_instance, release
 from security.vault import Vault
 from telemetry.records import forget
@@ -49,7 +50,7 @@ class RecordActivities:
 
     @activity.defn(name="records.finish_operation", no_thread_cancel_exception=True)
     def finish_operation(self, out: Outcome) -> None:
-        """Close the operation, settle what it means for its instance, and free the lock: one transaction."""
+        """Close the operation, settle what it means for its instance, free the lock and tell subscribers: one transaction."""
         with self._database.write() as s:
             row = s.get_one(OperationRow, out.op.id)
             if row.state not in OperationState.open():
@@ -63,6 +64,7 @@ class RecordActivities:
                 instance.operation_id = None
             if instance.delete_operation_id == row.id and not out.ok:
                 instance.delete_operation_id = None
+            record_end(s, instance, row)
 
 
 def _settle_create(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:

@@ -10,6 +10,7 @@ from temporalio.client import Client
 from activities.cinder import CinderActivities
 from activities.drain import DrainActivities
 from activities.duties import Duties, Periodic, Standing
+from activities.events import EventActivities
 from activities.guest import GuestActivities
 from activities.messages import MessageActivities
 from activities.neutron import NeutronActivities
@@ -33,6 +34,7 @@ class Collaborators:
     guests: GuestActivities
     client: Client
     messaging: Messaging
+    events: EventActivities
     bell: Bell
     urls: GuestUrls
     guests_flavor: str = ""
@@ -53,15 +55,17 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         messages,
         DrainActivities(c.database, c.messaging, c.client, c.urls, c.bell),
         RenewalActivities(c.database, c.guests, messages, c.urls, c.silence),
+        c.events,
     )
     return [method for thing in objects for method in _defined(thing)]
 
 
 def duties(c: Collaborators) -> Duties:
     """What is to be done without anybody asking."""
+    told = c.events.duties()
     return Duties(
-        standing=[Standing("telemetry.drain", c.messaging.stores.names)],
-        periodic=[Periodic("telemetry.renew", c.silence), Periodic("messages.sweep", timedelta(minutes=1))],
+        standing=[Standing("telemetry.drain", c.messaging.stores.names), *told.standing],
+        periodic=[Periodic("telemetry.renew", c.silence), Periodic("messages.sweep", timedelta(minutes=1)), *told.periodic],
     )
 
 

@@ -6,7 +6,17 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow, OperationState, OperationStep
+from models import (
+    Datastore,
+    DatastoreVersion,
+    EventSubscription,
+    FlavorRow,
+    Instance,
+    InstanceState,
+    OperationRow,
+    OperationState,
+    OperationStep,
+)
 from workflows.kinds import KINDS
 
 Row = tuple[Instance, str | None, str, str, str, str | None, datetime | None, int | None]
@@ -206,4 +216,23 @@ def step(row: OperationStep) -> dict[str, Any]:
         "error": row.error,
         "started": instant(row.started_at),
         "finished": instant(row.finished_at),
+    }
+
+
+def event_subscription(row: EventSubscription, viewer: Viewer) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "project_id": row.project_id,
+        "user_id": row.user_id,
+        "queue": row.queue,
+        "flavor": row.flavor,
+        "instance_id": row.instance_id,
+        "types": row.types,
+        "ttl": row.ttl,
+        "status": "WAITING" if row.failures else "ACTIVE",
+        "reason": row.reason or None,
+        "retry_at": instant(row.retry_at),
+        "dropped": row.dropped,
+        "created": instant(row.created_at),
+        "links": viewer.links("event-subscriptions", row.id),
     }

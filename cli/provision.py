@@ -84,11 +84,13 @@ def write_config(state: StateDir, host: str, ports: Ports) -> None:
         "secrets": {"keyring_file": str(state.keyring)},
         "cloud": {"driver": "local", "local_directory": str(state.cloud)},
     }
-    for section, options in ours.items():
+    defaults = {"DEFAULT": {"default_datastore": catalog.DEFAULT_DATASTORE}}
+    for section, options in {**ours, **defaults}.items():
         if not conf.has_section(section):
             conf.add_section(section)
         for name, value in options.items():
-            conf.set(section, name, value)
+            if section in ours or not conf.has_option(section, name):
+                conf.set(section, name, value)
     out = io.StringIO(HEADER)
     out.seek(0, io.SEEK_END)
     conf.write(out)

@@ -2,6 +2,7 @@
 
 from models.base import Base, Database
 from models.datastore import Datastore, DatastoreVersion, FlavorRow
+from models.event import EventSubscription, OutboxRow
 from models.instance import Instance, InstanceState
 from models.messaging import CatalogueRow, MessagingCounter, MessagingFlavorRow, PoolRow
 from models.operation import OperationRow, OperationState, OperationStep, StepState
@@ -15,6 +16,7 @@ __all__ = [
     "Database",
     "Datastore",
     "DatastoreVersion",
+    "EventSubscription",
     "FlavorRow",
     "GuestTelemetry",
     "Instance",
@@ -24,6 +26,7 @@ __all__ = [
     "OperationRow",
     "OperationState",
     "OperationStep",
+    "OutboxRow",
     "PoolRow",
     "QuotaLimit",
     "QuotaUsage",
