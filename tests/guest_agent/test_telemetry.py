@@ -128,6 +128,18 @@ def test_a_jobs_progress_and_end_are_told_at_once_and_its_secrets_never(receiver
     assert "canary" not in json.dumps([post.body for post in receiver.posts])
 
 
+def test_a_job_is_heard_to_its_end_though_the_agent_dies_inside_it(receiver: Receiver) -> None:
+    with guest(receiver.telemetry(LONG)) as server:
+        receiver.wait(because("start"))
+        server.start("prepare", "p")
+        for _ in range(2):
+            kill_agent(server)
+        server.wait("p")
+        end = receiver.wait(lambda post: job(post, "p").get("state") == "succeeded")
+        assert end.report["epoch"] == 3
+    assert receiver.orders() == sorted(set(receiver.orders()))
+
+
 def test_root_is_told_as_soon_as_it_is_enabled_or_disabled(receiver: Receiver) -> None:
     with guest(receiver.telemetry(LONG)) as server:
         server.run("prepare")
@@ -288,6 +300,13 @@ def test_a_guest_that_was_told_nothing_posts_nothing_until_it_is(receiver: Recei
         assert server.call("telemetry.configure", **receiver.telemetry()) == {"epoch": 1, "number": 0}
         first = receiver.wait(lambda post: True)
         assert (first.order, first.report["reason"], first.report["engine"]["state"]) == ((1, 1), "start", "running")
+        receiver.wait(because("heartbeat"))
+
+
+def test_another_period_counts_from_when_it_is_told(receiver: Receiver) -> None:
+    with guest(receiver.telemetry(LONG)) as server:
+        receiver.wait(because("start"))
+        server.call("telemetry.configure", **receiver.telemetry(0.3))
         receiver.wait(because("heartbeat"))
 
 

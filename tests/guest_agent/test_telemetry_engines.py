@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,11 @@ def heard(request: pytest.FixtureRequest) -> Iterator[Heard]:
         server.run("prepare")
         receiver.wait(engine_is("running"))
         yield Heard(server, receiver)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of all threads that live."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
 
 
 def test_a_running_engine_is_told_with_its_version(heard: Heard) -> None:
@@ -93,6 +99,14 @@ def test_root_is_told_with_the_job_that_enabled_it(heard: Heard) -> None:
     before = heard.so_far()
     heard.server.run("disable_root")
     assert heard.receiver.wait(because("root"), before).report["root_enabled"] is False
+
+
+def test_an_idle_guest_takes_next_to_no_cpu(heard: Heard) -> None:
+    pid, before = heard.server.pid("agent"), heard.so_far()
+    spent = cpu_seconds(pid)
+    heard.receiver.wait(because("heartbeat"), before + 5)
+    # Some 5 ms a report; who polls busily takes hundreds of times that.
+    assert cpu_seconds(pid) - spent < 0.25
 
 
 def test_the_agent_stays_small_and_no_thread_is_left_behind(heard: Heard) -> None:
