@@ -37,6 +37,15 @@ def test_starts_are_never_counted_back(tmp_path: Path, touch: str, monkeypatch: 
     assert [Memory(tmp_path).count_start() for _ in range(3)] == [2, 3, 4]
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff", b"seven"])
+def test_a_damaged_count_goes_on_above_where_it_can_have_been(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "telemetry").mkdir()
+    (tmp_path / "telemetry" / "epoch").write_bytes(content)
+    first = Memory(tmp_path).count_start()
+    assert first > 1_000_000_000
+    assert Memory(tmp_path).count_start() == first + 1
+
+
 @pytest.mark.parametrize("touch", TOUCHES)
 def test_a_destination_is_the_old_or_the_new_one(tmp_path: Path, touch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = (addresses.destination({"post_to": POST_TO, "period": period}, "x") for period in (1, 2))
