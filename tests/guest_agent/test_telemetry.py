@@ -168,9 +168,10 @@ def test_an_engine_that_is_stopped_is_not_wanted(receiver: Receiver) -> None:
 def test_an_engine_that_never_becomes_ready_is_blocked_not_running(receiver: Receiver) -> None:
     with guest(receiver.telemetry(0.3)) as server:
         server.run("prepare")
-        server.run("stop")
+        server.run("stop", job_id="stop")
+        stopped = receiver.wait(lambda post: job(post, "stop").get("state") == "succeeded")
         unit = {"argv": ["sleep", "1000"], "type": "notify", "start_timeout": 60}
-        after = len(receiver.posts)
+        after = receiver.posts.index(stopped)
         with server.init_client() as init, server.init_client() as starter:
             init.call("define", name="engine", unit=unit)
             starter.socket.sendall(b'{"id": 1, "method": "start", "params": {"name": "engine"}}\n')
