@@ -3,6 +3,7 @@
 Names carry the promise: `create_*` finds by key or creates, `delete_*` accepts absence, `show_*` gives None for what is not there,
 `*_of` lists everything that carries an owner's tag.  A key is unique within a project of the cloud and chosen by the caller
 before the call, so that a repeated call finds what an earlier one made.  No call waits for a status: the caller looks again.
+What meets another call's half-done work may raise CloudError 409: it is tried again.
 """
 
 import enum
@@ -14,13 +15,14 @@ from typing import Any, Protocol
 class CloudError(Exception):
     """Raised by every driver in place of its library's own exceptions.
 
-    `status` is the HTTP status the cloud gave (or the nearest): 400 and 403 are final, everything else may pass.
-    The message is for operators and holds no secret.
+    `status` is the HTTP status the cloud gave (or the nearest): 400, 403 (a quota) and 413 are final, everything else may pass.
+    `retry_after`: seconds the cloud asks to be left alone.  The message is for operators and holds no secret.
     """
 
-    def __init__(self, message: str, status: int = 500) -> None:
+    def __init__(self, message: str, status: int = 500, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class ServerStatus(enum.StrEnum):
@@ -139,7 +141,7 @@ class Volumes(Protocol):
     def show_volume(self, key: str) -> Volume | None: ...
     def volumes_of(self, owner: str) -> list[Volume]: ...
     def delete_volume(self, key: str) -> None:
-        """Raises CloudError 409 while the volume is in use."""
+        """Raises CloudError 409 while the volume is in use or being made."""
         ...
 
 

@@ -26,8 +26,9 @@ class Settings:
     socket: Path
     init_socket: Path
     engine_user: str | None
-    telemetry: Destination | None
-    ca_file: str | None
+    template_dir: Path | None = None
+    telemetry: Destination | None = None
+    ca_file: str | None = None
 
     @classmethod
     def load(cls, path: str) -> "Settings":
@@ -42,12 +43,15 @@ class Settings:
             optional={
                 "port": fields.integer(1, 65535),
                 "engine_user": fields.text,
+                "template_dir": fields.text,
                 "telemetry": addresses.destination,
                 "ca_file": fields.text,
             },
         )
         for name in ("data_dir", "state_dir", "run_dir", "log_dir", "socket", "init_socket"):
             values[name] = Path(values[name])
+        if values["template_dir"]:
+            values["template_dir"] = Path(values["template_dir"])
         return cls(**values)
 
     def engine_account(self, usual: str) -> str | None:

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import subprocess
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -215,27 +214,3 @@ class Datastore(ABC):
     def _remove_left_behind(self) -> None:
         for left_behind in self.settings.data_dir.glob("data.*"):
             shutil.rmtree(left_behind, ignore_errors=True)
-
-    def run_program(self, argv: Sequence[str], user: str | None = None) -> None:
-        """Run one of the engine's own programs to its end, as `user` or as the agent."""
-        extra_groups: list[int] | None = [] if user else None
-        group = pwd.getpwnam(user).pw_gid if user else None
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-        try:
-            subprocess.run(
-                argv,
-                check=True,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                cwd="/",
-                user=user,
-                group=group,
-                extra_groups=extra_groups,
-            )
-        except FileNotFoundError:
-            raise EngineFailed(f"{argv[0]} is not installed on this server.") from None
-        except subprocess.CalledProcessError as error:
-            lines = (error.stdout + error.stderr).decode(errors="replace").splitlines()
-            tail = " | ".join(lines[-LOG_TAIL_LINES:])
-            raise EngineFailed(f"{argv[0]} ended with status {error.returncode}. {tail}") from None

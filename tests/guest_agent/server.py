@@ -90,6 +90,7 @@ class Server:
         manager: str,
         agent_module: str = "guest_agent",
         agent_arguments: tuple[str, ...] = (),
+        template_dir: Path | None = None,
         telemetry: dict[str, Any] | None = None,
         ca_file: str | None = None,
     ) -> None:
@@ -116,6 +117,7 @@ class Server:
             "socket": str(self.agent_socket),
             "init_socket": str(self.init_socket),
             "engine_user": None,
+            "template_dir": str(template_dir) if template_dir else None,
             "telemetry": telemetry,
             "ca_file": ca_file,
         }

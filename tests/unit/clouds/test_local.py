@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import pytest
 
-from clouds.local import disks, initprocess, local_cloud, procfs, volumes
+from clouds.local import disks, initprocess, local_cloud, prepare_images, procfs, volumes
 from clouds.local.networks import FIRST, LAST
 from clouds.ports import Cloud, CloudError, Server, ServerStatus, VolumeStatus, WantPort, WantVolume
 from guests.keys import new_key_pair
@@ -357,3 +357,21 @@ def drained(session: socket.socket) -> bool:
 def head_of(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(100)
+
+
+class TestImages:
+    def test_every_server_is_told_where_its_image_keeps_templates(self, cloud: Cloud, directory: Path) -> None:
+        settings = json.loads((directory / "servers" / make_server(cloud).id / "agent.json").read_text())
+        assert settings["template_dir"] == str(directory / "images")
+
+    @pytest.mark.parametrize("python", ["/bin/false", "/nonexistent/python"])
+    def test_what_cannot_be_prepared_is_said(self, directory: Path, python: str) -> None:
+        with pytest.raises(CloudError, match="No template of mariadb can be made"):
+            prepare_images(directory, python=python)
+
+    @pytest.mark.engines
+    def test_what_is_prepared_lies_there_once(self, directory: Path) -> None:
+        for _ in range(2):
+            prepare_images(directory)
+        assert len(list((directory / "images").glob("mariadb-*/template.json"))) == 1
+        assert left_of(directory) == [f"file {directory / 'images'}"]
