@@ -6,10 +6,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import create, read, size
+from benchmarks import create, messaging, read, size
 from benchmarks.stack import running
 
-PARTS = ("create", "read", "size")
+PARTS = ("create", "read", "messaging", "size")
 
 
 def main() -> int:
@@ -24,6 +24,8 @@ def main() -> int:
             found += create.rows(stack, options.runs)
         if "read" in parts:
             found += read.rows(stack)
+        if "messaging" in parts:
+            found += messaging.rows(stack)
         if "size" in parts:
             found += size.rows(stack, options.runs)
     table = Table("measure", "now", "goal", title=f"medians of {options.runs}")

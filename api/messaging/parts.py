@@ -29,12 +29,9 @@ class Parts:
 def build(conf: ConfigOpts, database: Database, keyring: Keyring) -> Parts:
     options = conf.messaging
     most = options.max_waiters or max(1, conf.api.threads // 2)
-    return Parts(
-        options=options,
-        messaging=Messaging(database, keyring),
-        signer=signer(options, keyring),
-        waiters=Waiters(most, Bell(meeting_place(keyring))),
-    )
+    messaging = Messaging(database, keyring)
+    waiters = Waiters(most, Bell(meeting_place(keyring)), messaging.queues.due)
+    return Parts(options, messaging, signer(options, keyring), waiters)
 
 
 def signer(options: ConfigOpts.GroupAttr, keyring: Keyring) -> Signer:

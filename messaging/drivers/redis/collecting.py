@@ -34,6 +34,25 @@ end
 return out
 """
 
+DUE = f"""{_VISIT}
+local out = {{'ok'}}
+for n = 2, #ARGV, 2 do
+  visit(ARGV[n])
+  local at, state = place()
+  local wait = ''
+  if state == 'open' and at == tonumber(ARGV[n + 1]) then
+    settle(5000)
+    if redis.call('EXISTS', FREE) == 1 then wait = '0' end
+    for _, key in ipairs({{DELAYED, HELD}}) do
+      local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+      if first and (wait == '' or first - now < tonumber(wait)) then wait = text(first - now) end
+    end
+  end
+  out[#out + 1] = wait
+end
+return out
+"""
+
 DISCARD = f"""{_VISIT}
 local removed = 0
 for n = 2, #ARGV, 3 do

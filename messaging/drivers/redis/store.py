@@ -4,7 +4,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any, cast
 from urllib.parse import quote
@@ -165,6 +165,15 @@ class RedisStore:
 
     def release_claim(self, key: QueueKey, claim_id: str) -> None:
         self._call("release_claim", key, claim_id)
+
+    def due(self, keys: Collection[QueueKey]) -> dict[QueueKey, float]:
+        found: dict[QueueKey, float] = {}
+        for project in {key.project for key in keys}:
+            asked = [key for key in keys if key.project == project]
+            wanted = [word for key in asked for word in (key.name, key.generation)]
+            _, *waits = self._run("due", _quoted(project), [0, *wanted])
+            found |= {key: int(wait) / 1000 for key, wait in zip(asked, waits, strict=True) if wait}
+        return found
 
     def gather(self, project: str, limit: int) -> list[Gathered]:
         found: list[str] = self._run("gather", _quoted(project), [0, limit])[1:]
