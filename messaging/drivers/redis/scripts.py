@@ -119,7 +119,7 @@ end
 if state == 'none' then return {'missing'} end
 local removed = state == 'open' and settle(tonumber(ARGV[2])) or 0
 -- Messages of a release that did not keep this set yet.
-if redis.call('EXISTS', ORDER) == 1 then redis.call('SADD', READY, queue_name()) end
+if redis.call('EXISTS', ORDER) == 1 then redis.call('SADD', READY, QUEUE) end
 return {'ok', removed}
 """
 

@@ -27,7 +27,6 @@ from messaging.drivers.base import (
     new_nonce,
     parse_id,
 )
-from messaging.drivers.redis.prelude import KEYS
 from messaging.drivers.redis.scripts import SCRIPTS
 from messaging.drivers.registry import CAPABILITIES
 from messaging.errors import BadClaim, ClaimNotFound, MessageClaimed, StoreUnavailable
@@ -203,8 +202,7 @@ class RedisStore:
         return answer
 
     def _run(self, script: str, prefix: str, arguments: Sequence[str | int], pauses: Sequence[float] = PAUSES) -> list[Any]:
-        project = prefix.partition(":")[0]
-        keys = [f"coffer:ready:{project}", *(f"coffer:{{{prefix}}}:{name}" for name in KEYS)]
+        keys = prefix.split(":")
 
         def run() -> list[Any]:
             if script in ("open", "seal", "drop", "begin_import"):

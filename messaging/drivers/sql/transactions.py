@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 class Transactions:
     def __init__(self, uri: str) -> None:
         url = _with_driver(make_url(uri))
-        self._database = Database(url.render_as_string(hide_password=False))
+        # What a connection that broke meanwhile makes fail is tried again anyway.
+        self._database = Database(url.render_as_string(hide_password=False), ping=False)
         engine = self._database.engine
         self._engines = {commit: engine.execution_options(coffer_write=commit) for commit in (True, False)}
         self._tables_made = False
