@@ -6,10 +6,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import create, read, size, telemetry
+from benchmarks import create, messaging, read, size, telemetry
 from benchmarks.stack import running
 
-OF_A_STACK = ("create", "read", "size")
+OF_A_STACK = ("create", "read", "messaging", "size")
 PARTS = (*OF_A_STACK, "telemetry")
 
 
@@ -26,6 +26,8 @@ def main() -> int:
                 found += create.rows(stack, options.runs)
             if "read" in parts:
                 found += read.rows(stack)
+            if "messaging" in parts:
+                found += messaging.rows(stack)
             if "size" in parts:
                 found += size.rows(stack, options.runs)
     if "telemetry" in parts:
