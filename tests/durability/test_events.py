@@ -4,16 +4,21 @@ import os
 import signal
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from activities.events import EXISTS
 from messaging.service import Messaging
 from models import EventSubscription, Instance, OperationRow, OperationState, OutboxRow
+from models.base import utcnow
 from models.event_types import OPERATION_ENDS, RENAMED
 from models.outbox import Event, record
 from tests.api.messaging.post_office import start_counters
 from tests.support.world import CALLER, World
+from workflows.contracts import Duty
 
 pytestmark = pytest.mark.durability
 
@@ -169,3 +174,23 @@ def test_a_deletion_tells_the_end_of_what_it_breaks_off(world: World, reader: Re
 def ends(news: list[dict[str, Any]]) -> list[tuple[str, str]]:
     told = set(OPERATION_ENDS.values())
     return [(event["operation"]["id"], event["type"]) for event in news if event["type"] in told]
+
+
+def test_a_round_tells_of_what_exists(world: World, reader: Reader) -> None:
+    """As the schedule begins it; a second one of the same hour tells nothing."""
+    instance_id = plain_instance(world)
+    long_ago = utcnow() - timedelta(days=2)
+    with world.database.write() as s:
+        instance = s.get_one(Instance, instance_id)
+        instance.server_key, instance.created_at = "server", long_ago
+        s.execute(update(EventSubscription).values(created_at=long_ago))
+    with world.worker():
+        for number in range(2):
+            one = world.client.execute_workflow(
+                "DutyRound", Duty(EXISTS), id=f"{world.directory.name}-{number}", task_queue=world.conf.temporal.task_queue
+            )
+            world.temporal.loop.run(one)
+        news = reader.delivered()
+    assert {event["type"] for event in news} == {"trove.instance.exists"}
+    told = [event["payload"]["audit_period_ending"] for event in news]
+    assert len(told) == len(set(told))
