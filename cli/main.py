@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("cli.commands.demo:demo", "Run it, make a real database, use it, say how to go on."),
     "smoke": ("cli.commands.smoke:smoke", "The whole way with every engine, and nothing left behind."),
     "operation": ("cli.commands.operation:operation", "Watch, retry and cancel operations."),
+    "events": ("cli.commands.events:events", "Be told what happens to instances."),
     "datastore": ("cli.commands.datastore:datastore", "Datastores and their versions."),
     "flavor": ("cli.commands.flavor:flavor", "Sizes of database servers."),
     "quota": ("cli.commands.quota:quota", "What projects may use."),
