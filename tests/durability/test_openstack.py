@@ -147,7 +147,7 @@ def test_what_the_service_user_may_not_do_ends_the_create(make_world: MakeWorld,
 
 
 def test_no_host_that_is_large_enough_ends_the_create(make_world: MakeWorld, bed: Bed) -> None:
-    flavor = bed.operator.compute.create_flavor(name="coffer-test-huge", ram=1 << 24, vcpus=1, disk=1)
+    flavor = bed.operator.compute.create_flavor(name="coffer-test-huge", ram=512, vcpus=1, disk=100_000)
     try:
         world = make_world(flavor_id=flavor.id)
         refused(world, "ServerFailed", "No valid host")

@@ -120,6 +120,7 @@ class Zygote:
 class World:
     patience = 60.0
     """Seconds that an operation may take."""
+    threads = 6
     flavor_id = "1"
     image_id = ""
 
@@ -153,7 +154,7 @@ connection = sqlite:///{self.directory}/coffer.db
 address = {self.temporal.address}
 task_queue = {self.directory.name}
 max_cached_workflows = 0
-activity_threads = 6
+activity_threads = {self.threads}
 [secrets]
 keyring_file = {self.directory}/keyring.json
 {self._cloud_options()}
