@@ -1,12 +1,16 @@
 """A database of each kind on an OpenStack, by the unmodified `openstack` command: made, used, restarted, deleted, and nothing left."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
+from clouds.ports import WantPort
 from tests.contract.clients.openstack_cli import Cli
 from tests.support.control_plane import VERSIONS, ControlPlane, control_plane
 from tests.support.engines import usable
@@ -99,6 +103,18 @@ def test_engine_and_data_come_back_with_the_server(bed: Bed, plane: ControlPlane
     assert eventually(lambda: usable("mariadb", address, "ada", PASSWORD), WITHIN)
     cli.run("database", "instance", "delete", instance_id)
     assert eventually(lambda: shown(cli, "db-reboot") is None, WITHIN)
+
+
+def test_what_belongs_to_no_instance_is_told_and_left_alone(bed: Bed, plane: ControlPlane) -> None:
+    stray = bed.connect().networks.create_port(WantPort("coffer-stray-port", "no-instance"))
+    foreign = bed.service.network.create_port(name="foreign", network_id=stray.network_id)
+    try:
+        told = CliRunner().invoke(main, ["reconcile", "--config", str(plane.directory / "coffer.conf"), "--json"])
+        assert [(one["thing"], one["key"]) for one in json.loads(told.output)] == [("port", "coffer-stray-port")]
+        assert bed.connect().networks.show_port("coffer-stray-port") == stray
+    finally:
+        bed.connect().networks.delete_port("coffer-stray-port")
+        bed.service.network.delete_port(foreign)
 
 
 def test_no_key_and_no_password_is_in_a_log(plane: ControlPlane) -> None:
