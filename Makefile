@@ -44,7 +44,7 @@ bench: bootstrap-dev  ## measure against the promised ratios
 	$(VENV)/python -m benchmarks $(ARGS)
 
 docs: bootstrap-dev  ## write the generated samples anew: etc/coffer.conf, etc/policy.yaml.sample
-	$(VENV)/oslo-config-generator --namespace coffer --output-file etc/coffer.conf
+	$(VENV)/oslo-config-generator --namespace coffer --namespace coffer.keystone --output-file etc/coffer.conf
 	$(VENV)/oslopolicy-sample-generator --namespace coffer --output-file etc/policy.yaml.sample
 
 testbed-up:  ## a small real OpenStack on this machine (testbed/README.md; TESTBED_DIR, TESTBED_PORT_BASE)

@@ -8,8 +8,9 @@ again.
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class CloudError(Exception):
@@ -53,7 +54,7 @@ class Flavor:
 
 @dataclass(frozen=True)
 class GuestBoot:
-    """What a new server must know to become a guest.  Holds a private key: never goes into a payload, a log or repr()."""
+    """What a new server must know to become a guest.  Holds secrets: never goes into a payload, a log or repr()."""
 
     instance_id: str
     manager: str
@@ -63,6 +64,8 @@ class GuestBoot:
     """OpenSSH public key line of the control plane, to be installed restricted to the agent's channel."""
     host_key: str = field(repr=False)
     """OpenSSH private key (PEM) that the server's sshd presents."""
+    telemetry: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    """`{"post_to", "period"}` as docs/developer/telemetry.md has it, a signature in it; None: the guest waits to be told."""
 
 
 @dataclass(frozen=True)

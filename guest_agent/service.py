@@ -18,6 +18,8 @@ from guest_agent.rpc import RpcServer
 from guest_agent.services import Services
 from guest_agent.settings import Settings
 from guest_agent.specs import Account
+from guest_agent.telemetry import addresses
+from guest_agent.telemetry.service import Telemetry
 
 PROTOCOL = 1
 MAX_WAIT = 30
@@ -30,11 +32,12 @@ Params = dict[str, Any]
 class Agent:
     """Answers the methods of the guest protocol."""
 
-    def __init__(self, settings: Settings, datastore: Datastore, jobs: Jobs) -> None:
+    def __init__(self, settings: Settings, datastore: Datastore, jobs: Jobs, telemetry: Telemetry, boot_id: str) -> None:
         self._settings = settings
         self._datastore = datastore
         self._jobs = jobs
-        self._boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
+        self._telemetry = telemetry
+        self._boot_id = boot_id
         self._methods: Mapping[str, Callable[[Params], object]] = {
             "hello": self._hello,
             "engine.status": self._engine_status,
@@ -45,6 +48,7 @@ class Agent:
             "job.start": self._job_start,
             "job.status": self._job_status,
             "job.clean": self._job_clean,
+            "telemetry.configure": self._telemetry_configure,
         }
 
     def handle(self, method: str, params: Params) -> object:
@@ -118,6 +122,9 @@ class Agent:
         self._jobs.clean(fields.take(params, "params", required={"job_id": fields.job_id})["job_id"])
         return {}
 
+    def _telemetry_configure(self, params: Params) -> object:
+        return self._telemetry.configure(addresses.destination(params, "params"))
+
 
 def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
     """Serve until killed. Nothing is lost by that: the journal has every unfinished job."""
@@ -128,8 +135,11 @@ def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
     prepare_directories(settings)
     datastore = load(settings, Services(settings.init_socket), managers)
     jobs = Jobs(Journal(settings.state_dir), lambda kind, spec: kinds.steps(datastore, kind, spec))
-    server = RpcServer(settings.socket, Agent(settings, datastore, jobs).handle)
+    boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
+    telemetry = Telemetry(settings, datastore, jobs, boot_id)
+    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, boot_id).handle)
     jobs.resume()
+    telemetry.start()
     notify_ready()
     server.serve_forever()
 

@@ -43,12 +43,13 @@ class Programs:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server lives: its directory, its volume's directory, its address."""
+    """Where a server lives: its directory, its volume's directory, its address; and where its image keeps templates."""
 
     root: Path
     data: Path
     address: str
     ssh_port: int
+    templates: Path
 
     def check(self) -> None:
         longest = str(self.root / LONGEST_SOCKET)
@@ -96,6 +97,9 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
         "socket": str(root / "run/agent.sock"),
         "init_socket": str(root / "run/init.sock"),
         "engine_user": None,
+        "template_dir": str(place.templates),
+        "telemetry": boot.telemetry and dict(boot.telemetry),
+        "ca_file": None,
     }
 
 

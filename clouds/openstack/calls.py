@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from keystoneauth1.adapter import Adapter
-from keystoneauth1.exceptions import ClientException, HttpError
+from keystoneauth1.exceptions import ClientException, EndpointNotFound, HttpError
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from openstack.connection import Connection
@@ -116,18 +116,20 @@ class Services:
     def __init__(self, settings: Settings, on_call: OnCall) -> None:
         who = settings.credentials
         self.web = Web(on_call)
+        self._where = who.region_name or None, who.interface
+        self._login = v3.Password(
+            auth_url=who.auth_url,
+            username=who.username,
+            password=who.password,
+            user_domain_name=who.user_domain_name,
+            project_name=who.project_name,
+            project_domain_name=who.project_domain_name,
+        )
         self._session = SilentSession(
             session=self.web,
             timeout=settings.call_timeout,
             verify=False if who.insecure else who.cacert or True,
-            auth=v3.Password(
-                auth_url=who.auth_url,
-                username=who.username,
-                password=who.password,
-                user_domain_name=who.user_domain_name,
-                project_name=who.project_name,
-                project_domain_name=who.project_domain_name,
-            ),
+            auth=self._login,
         )
         self._connection = Connection(
             session=self._session, region_name=who.region_name or None, interface=who.interface, app_name="coffer"
@@ -136,6 +138,26 @@ class Services:
         self.compute = Service("Nova", lambda: connection.compute, COMPUTE_VERSION)
         self.volumes = Service("Cinder", lambda: connection.block_storage, VOLUME_VERSION)
         self.networks = Service("Neutron", lambda: connection.network)
+        self.images = Service("Glance", lambda: connection.image)
+        self.objects = Service("Swift", lambda: connection.object_store)
+        self.identity = Service("Keystone", lambda: connection.identity)
+
+    def roles(self) -> tuple[str, ...]:
+        """Those of the user in the project.  Logs in."""
+        try:
+            return tuple(self._login.get_access(self._session).role_names or ())
+        except ClientException as error:
+            raise CloudError(f"Keystone does not answer: {type(error).__name__}: {error}", 503) from error
+
+    def has(self, service_type: str) -> bool:
+        """Whether the catalog has an endpoint of that service, where they are looked for."""
+        region, interface = self._where
+        try:
+            return bool(self._session.get_endpoint(service_type=service_type, region_name=region, interface=interface))
+        except EndpointNotFound:
+            return False
+        except ClientException as error:
+            raise CloudError(f"Keystone does not answer: {type(error).__name__}: {error}", 503) from error
 
     def project_id(self) -> str:
         try:

@@ -168,8 +168,8 @@ def test_a_server_that_goes_to_error_after_it_was_active_ends_the_create(make_wo
     """Its guest never answers."""
     world = make_world(image_id=bed.image("idle", ""), no_progress_deadline=15)
     with created(world) as row:
-        server_step = CREATE.steps[4]
-        world.eventually(lambda: (server_step, StepState.DONE) in [(s.id, s.state) for s in world.steps(row)], world.patience)
+        made = ("nova.create_server", StepState.DONE)
+        world.eventually(lambda: made in [(step.name, step.state) for step in world.steps(row)], world.patience)
         (server,) = bed.connect().compute.servers_of(row.instance_id)
         bed.operator.compute.reset_server_state(server.id, "error")
         ended = world.settle(row)

@@ -1,16 +1,24 @@
-"""Records one history of every workflow ending each way it can: `python -m tests.support.record_histories RELEASE`.
+"""Records one history of every workflow ending each way it can: `python -m tests.support.record_histories RELEASE [WORKFLOW ...]`.
 
 They are kept for as long as a run of that release may still be open, and replayed by tests/workflows/test_replay.py.
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 from models import OperationRow
 from security import keyring
+from security.codec import data_converter
 from tests.durability.scenarios import SCENARIOS, Scenario
 from tests.support.world import ROOT, Temporal, World, Zygote
-from workflows.contracts import GuestQuestion
+from workflows.contracts import Duty, GuestQuestion
+from workflows.duties import DutyRound, StandingDuty
 
 HISTORIES = ROOT / "tests" / "histories"
 KEYRING = HISTORIES / "keyring.json"
@@ -56,6 +64,25 @@ def record_read(temporal: Temporal, zygote: Zygote) -> str:
         world.close()
 
 
+@activity.defn(name="recorded.shift")
+async def shift(duty: Duty) -> bool:
+    return False
+
+
+def record_duty(temporal: Temporal, kind: type) -> str:
+    """What a duty does is nothing to its workflow: any activity will do."""
+    return str(temporal.loop.run(_run_duty(temporal.address, kind)))
+
+
+async def _run_duty(address: str, kind: type) -> str:
+    client = await Client.connect(address, data_converter=data_converter(keyring.load(KEYRING), "default"))
+    queue = f"record-{kind.__name__}"
+    async with Worker(client, task_queue=queue, workflows=[kind], activities=[shift]):
+        handle = await client.start_workflow(kind.__name__, Duty("recorded.shift", "once"), id=queue, task_queue=queue)
+        await handle.result()
+    return str((await handle.fetch_history()).to_json())
+
+
 async def _newest(world: World, kind: str) -> str:
     query = f"WorkflowType = '{kind}' AND TaskQueue = '{world.conf.temporal.task_queue}'"
     while True:  # visibility follows the run by some milliseconds
@@ -70,14 +97,25 @@ def write(kind: str, ending: str, release: str, history: str) -> None:
     sys.stdout.write(f"{path.relative_to(ROOT)}\n")
 
 
-def main(release: str) -> None:
+def endings(temporal: Temporal, zygote: Zygote) -> dict[str, dict[str, Callable[[], str]]]:
+    """How to record each ending of each workflow."""
+    found: dict[str, dict[str, Callable[[], str]]] = {
+        scenario.kind: {name: partial(record, temporal, zygote, scenario, plan) for name, plan in plans(scenario).items()}
+        for scenario in SCENARIOS.values()
+    }
+    for kind in (StandingDuty, DutyRound):
+        found[kind.__name__] = {"success": partial(record_duty, temporal, kind)}
+    found["GuestRead"] = {"success": partial(record_read, temporal, zygote)}
+    return found
+
+
+def main(release: str, *only: str) -> None:
     keyring.create(Path(KEYRING))
     temporal, zygote = Temporal(), Zygote()
     try:
-        for scenario in SCENARIOS.values():
-            for ending, plan in plans(scenario).items():
-                write(scenario.kind, ending, release, record(temporal, zygote, scenario, plan))
-        write("GuestRead", "success", release, record_read(temporal, zygote))
+        for kind, ways in endings(temporal, zygote).items():
+            for name, recorded in ways.items() if kind in only or not only else ():
+                write(kind, name, release, recorded())
     finally:
         zygote.close()
         temporal.close()

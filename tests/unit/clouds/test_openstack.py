@@ -28,7 +28,8 @@ from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.support.local_guest import eventually
 
 LOGIN, HOST = new_key_pair(), new_key_pair()
-BOOT = GuestBoot("instance-1", "mariadb", "10.11", 512, LOGIN.public, HOST.private)
+TELEMETRY = {"post_to": "https://messages/", "period": 30}
+BOOT = GuestBoot("instance-1", "mariadb", "10.11", 512, LOGIN.public, HOST.private, TELEMETRY)
 
 
 # -- user data
@@ -46,7 +47,13 @@ def test_user_data_is_a_cloud_config_that_the_guest_understands(tmp_path: Path) 
     assert boot.BOOT_FILE == BOOT_FILE
     (tmp_path / "boot.json").write_text(file["content"])
     told = BootSettings.load(tmp_path / "boot.json")
-    assert told.agent == {"instance_id": "instance-1", "manager": "mariadb", "version": "10.11", "ram_mb": 512}
+    assert told.agent == {
+        "instance_id": "instance-1",
+        "manager": "mariadb",
+        "version": "10.11",
+        "ram_mb": 512,
+        "telemetry": TELEMETRY,
+    }
     assert (told.address, told.channel_port, told.volume_id) == ("10.0.0.7", 2222, "volume-1")
     assert (told.authorized_key, told.host_key) == (LOGIN.public, HOST.private)
     assert "PRIVATE KEY" not in repr(told)
