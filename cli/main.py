@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("cli.commands.run:status", "What runs, and where."),
     "demo": ("cli.commands.demo:demo", "Run it, make a real database, use it, say how to go on."),
     "smoke": ("cli.commands.smoke:smoke", "The whole way with every engine, and nothing left behind."),
+    "reconcile": ("cli.commands.reconcile:reconcile", "What the cloud holds against what the rows say."),
     "operation": ("cli.commands.operation:operation", "Watch, retry and cancel operations."),
     "events": ("cli.commands.events:events", "Be told what happens to instances."),
     "datastore": ("cli.commands.datastore:datastore", "Datastores and their versions."),
