@@ -1,6 +1,10 @@
 """A Keystone that is away, slow or broken: 503 with Retry-After, never 500, never 401; what was checked before goes on."""
 
+import shutil
+import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import pytest
 from flask import Flask, Response
 
 from api.keystone import Cache
+from cli.ports import any_free
 from tests.api.test_instances import fault
 from tests.contract.keystone.standin import StandIn
 from tests.contract.keystone.test_tokens import ask, messages
@@ -90,6 +95,42 @@ def test_or_each_time_where_that_is_wanted(stand_in: StandIn, keystone: Keystone
         assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 200
         keystone.revoke(alice)
         assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 401
+
+
+def test_a_memcached_that_is_away_costs_a_question(stand_in: StandIn, keystone: Keystone, tmp_path: Path) -> None:
+    alice = keystone.login("alice")
+    with api_of(tmp_path, keystone, memcached_servers="127.0.0.1:1") as api:
+        before = stand_in.validations()
+        for _ in range(2):
+            assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 200
+    assert stand_in.validations() == before + 2
+
+
+@pytest.fixture
+def memcached() -> Iterator[str]:
+    program = shutil.which("memcached")
+    if program is None:
+        pytest.skip("memcached is not installed")
+    port = any_free("127.0.0.1", set())
+    process = subprocess.Popen([program, "-l", "127.0.0.1", "-p", str(port), "-u", "nobody"])
+    deadline = time.monotonic() + 10
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert time.monotonic() < deadline, "it does not listen"
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_processes_share_memcached(stand_in: StandIn, keystone: Keystone, tmp_path: Path, memcached: str) -> None:
+    alice, sealed = keystone.login("alice"), {"memcache_security_strategy": "ENCRYPT", "memcache_secret_key": "k"}
+    before = stand_in.validations()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        with api_of(tmp_path / name, keystone, memcached_servers=memcached, **sealed) as api:
+            assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 200
+    assert stand_in.validations() == before + 1
 
 
 def test_the_cache_forgets_what_is_old_or_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
