@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from flask import Flask, Response
 
+import config
+from api.app import create_app
 from api.keystone import Cache
 from cli.ports import any_free
 from tests.api.test_instances import fault
 from tests.contract.keystone.standin import StandIn
 from tests.contract.keystone.test_tokens import ask, messages
-from tests.contract.keystone.world import Keystone, api_of, of_stand_in
+from tests.contract.keystone.world import Keystone, api_of, config_file, of_stand_in
 
 AWAY = ("serviceUnavailable", "Keystone can't be asked about the token. Try again later.")
 QUICK = {"http_request_max_retries": "0", "http_connect_timeout": "1"}
@@ -79,6 +81,12 @@ def test_away(tmp_path: Path) -> None:
         assert fault(answer) == AWAY
         assert api.test_client().get("/v1.0/x/limits").status_code == 401
         assert api.test_client().get("/healthcheck").status_code == 200
+
+
+def test_other_machines_may_reach_it(keystone: Keystone, tmp_path: Path) -> None:
+    path = config_file(tmp_path, keystone, "sqlite://")
+    path.write_text(path.read_text().replace("[api]\n", "[api]\nbind_host = 0.0.0.0\n"))
+    assert create_app(config.load(path)).test_client().get("/healthcheck").status_code == 200
 
 
 def test_a_token_is_asked_for_once(api: Flask, stand_in: StandIn, keystone: Keystone) -> None:

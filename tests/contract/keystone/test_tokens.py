@@ -139,6 +139,20 @@ def test_a_token_of_the_system_manages_and_owns_nothing(api: Flask, keystone: Ke
     assert messages(api, system, "/queues/q", "PUT").status_code == 403
 
 
+def test_a_token_of_the_system_acts_on_operations(api: Flask, keystone: Keystone) -> None:
+    system, bob = keystone.system(), keystone.login("bob")
+    mine = f"/v1.0/{bob.project_id}"
+    wanted = {"name": "db", "flavorRef": "1", "volume": {"size": 1}, "datastore": {"type": "mariadb"}}
+    assert ask(api, bob, f"{mine}/instances", "POST", {"instance": wanted}).status_code == 200
+    listed = ask(api, system, f"{mine}/operations").json
+    assert listed is not None
+    [operation] = listed["operations"]
+    cancelled = ask(api, system, f"{mine}/operations/{operation['id']}/action", "POST", {"cancel": {}})
+    assert cancelled.status_code == 202
+    assert ask(api, system, f"/v1.0/other/operations/{operation['id']}").status_code == 404
+    assert ask(api, keystone.login("alice"), f"{mine}/operations").status_code == 403
+
+
 def test_signed_urls_need_no_token_and_hear_of_none(api: Flask, keystone: Keystone, tmp_path: Path) -> None:
     alice, pool = keystone.login("alice"), {"uri": f"sqlite:///{tmp_path}/pool.db", "weight": 1}
     assert messages(api, keystone.system(), "/pools/only", "PUT", pool).status_code == 201
