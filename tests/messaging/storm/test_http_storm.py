@@ -22,7 +22,6 @@ from tests.messaging.storm.crew import Crew, Tally
 from tests.messaging.storm.test_storm import CLAIMERS, PRODUCERS, SLOW_MESSAGES
 from tests.support.redisserver import redis_server
 
-
 KINDS = ("sqlite", *SERVERS)
 
 
