@@ -17,7 +17,7 @@ PROGRESS_SECONDS = 0.5
 """What a job does between its beginning and its end is not told more often."""
 QUERY_SECONDS = 0.25
 """A job's end waits so long for what the engine says afterwards: one report then tells both."""
-MOST_JOBS = 100
+MOST_JOBS = 32
 
 
 class Wake:

@@ -128,6 +128,20 @@ def test_a_jobs_progress_and_end_are_told_at_once_and_its_secrets_never(receiver
     assert "canary" not in json.dumps([post.body for post in receiver.posts])
 
 
+def test_of_very_many_jobs_the_first_are_told(receiver: Receiver) -> None:
+    with guest(receiver.telemetry(LONG)) as server:
+        server.run("prepare", job_id="done")
+        os.kill(server.pid("engine"), signal.SIGSTOP)
+        names = [f"j{number}" for number in range(40)]
+        for name in names:
+            server.start("create_databases", name, databases=[{"name": name}])
+        full = receiver.wait(lambda post: len(post.report["jobs"]) == 32)
+        assert [one["job_id"] for one in full.report["jobs"]] == ["done", *names[:31]]
+        os.kill(server.pid("engine"), signal.SIGCONT)
+        last = receiver.wait(lambda post: job(post, "j39").get("state") == "succeeded", timeout=40)
+        assert len(last.report["jobs"]) == 1
+
+
 def test_a_job_is_heard_to_its_end_though_the_agent_dies_inside_it(receiver: Receiver) -> None:
     with guest(receiver.telemetry(LONG)) as server:
         receiver.wait(because("start"))
