@@ -27,6 +27,18 @@ class Services:
         """Returns when the unit's process is gone."""
         self._call("stop", name=name)
 
+    def restart(self, name: str) -> None:
+        """Returns when the unit is ready again."""
+        self._call("restart", name=name)
+
+    def pid(self, name: str) -> int | None:
+        pid: int | None = self._call("status", name=name)["pid"]
+        return pid
+
+    def remove(self, name: str) -> None:
+        """Returns when the unit's process is gone and its file too.  Raises UnitNotFound."""
+        self._call("remove", name=name)
+
     def state(self, name: str) -> str:
         return str(self._call("status", name=name)["state"])
 

@@ -24,6 +24,7 @@ class Settings:
     socket: Path
     init_socket: Path
     engine_user: str | None
+    releases_dir: Path | None = None
 
     @classmethod
     def load(cls, path: str) -> "Settings":
@@ -35,10 +36,12 @@ class Settings:
                 **dict.fromkeys(("data_dir", "state_dir", "run_dir", "log_dir", "socket", "init_socket"), fields.text),
                 "ram_mb": fields.integer(64, 1 << 24),
             },
-            optional={"port": fields.integer(1, 65535), "engine_user": fields.text},
+            optional={"port": fields.integer(1, 65535), "engine_user": fields.text, "releases_dir": fields.text},
         )
         for name in ("data_dir", "state_dir", "run_dir", "log_dir", "socket", "init_socket"):
             values[name] = Path(values[name])
+        if values["releases_dir"]:
+            values["releases_dir"] = Path(values["releases_dir"])
         return cls(**values)
 
     def engine_account(self, usual: str) -> str | None:
