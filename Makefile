@@ -5,7 +5,7 @@ PYTEST := $(VENV)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs clean
+.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,14 @@ bench: bootstrap-dev  ## measure against the promised ratios
 	$(VENV)/python -m benchmarks $(ARGS)
 
 docs: bootstrap-dev  ## write the generated samples anew: etc/coffer.conf, etc/policy.yaml.sample
-	$(VENV)/oslo-config-generator --namespace coffer --output-file etc/coffer.conf
+	$(VENV)/oslo-config-generator --namespace coffer --namespace coffer.keystone --output-file etc/coffer.conf
 	$(VENV)/oslopolicy-sample-generator --namespace coffer --output-file etc/policy.yaml.sample
+
+testbed-up:  ## a small real OpenStack on this machine (testbed/README.md; TESTBED_DIR, TESTBED_PORT_BASE)
+	@testbed/up
+
+testbed-down:  ## stop it and forget what is in it (ARGS=--purge: its software too)
+	@testbed/down $(or $(ARGS),--reset)
 
 clean:  ## remove what was built here, .venv too (databases and state directories stay)
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "image": ("cli.commands.image:image", "Images that database servers boot from."),
     "flavor": ("cli.commands.flavor:flavor", "Sizes of database servers."),
     "quota": ("cli.commands.quota:quota", "What projects may use."),
+    "openstack": ("cli.commands.openstack:openstack", "What Coffer must find in OpenStack."),
     "db": ("cli.commands.db:db", "The control plane's database and keyring."),
     "temporal": ("cli.commands.temporal:temporal", "What Temporal must know of Coffer."),
 }

@@ -18,6 +18,8 @@ from guest_agent.rpc import RpcServer
 from guest_agent.services import Services
 from guest_agent.settings import Settings
 from guest_agent.specs import Account
+from guest_agent.telemetry import addresses
+from guest_agent.telemetry.service import Telemetry
 from guest_agent.upgrade import job as upgrade
 from guest_agent.upgrade.job import Upgrades
 from guest_agent.upgrade.releases import own_release, pin_imports
@@ -32,12 +34,15 @@ Params = dict[str, Any]
 class Agent:
     """Answers the methods of the guest protocol."""
 
-    def __init__(self, settings: Settings, datastore: Datastore, jobs: Jobs, upgrades: Upgrades) -> None:
+    def __init__(
+        self, settings: Settings, datastore: Datastore, jobs: Jobs, telemetry: Telemetry, upgrades: Upgrades, boot_id: str
+    ) -> None:
         self._settings = settings
         self._release = own_release()
         self._datastore = datastore
         self._jobs = jobs
-        self._boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
+        self._telemetry = telemetry
+        self._boot_id = boot_id
         self._methods: Mapping[str, Callable[[Params], object]] = {
             "hello": self._hello,
             "engine.status": self._engine_status,
@@ -48,6 +53,7 @@ class Agent:
             "job.start": self._job_start,
             "job.status": self._job_status,
             "job.clean": self._job_clean,
+            "telemetry.configure": self._telemetry_configure,
             "agent.receive": upgrades.receive,
         }
 
@@ -123,6 +129,9 @@ class Agent:
         self._jobs.clean(fields.take(params, "params", required={"job_id": fields.job_id})["job_id"])
         return {}
 
+    def _telemetry_configure(self, params: Params) -> object:
+        return self._telemetry.configure(addresses.destination(params, "params"))
+
 
 def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
     """Serve until killed. Nothing is lost by that: the journal has every unfinished job."""
@@ -140,8 +149,11 @@ def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
         return upgrades.steps(spec) if kind == upgrade.KIND else kinds.steps(datastore, kind, spec)
 
     jobs = Jobs(Journal(settings.state_dir), build)
-    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, upgrades).handle)
+    boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
+    telemetry = Telemetry(settings, datastore, jobs, boot_id)
+    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, upgrades, boot_id).handle)
     jobs.resume()
+    telemetry.start()
     notify_ready()
     server.serve_forever()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -49,6 +49,10 @@ class Pools:
         """Raises PoolNotFound (404)."""
         with self._database.read() as s:
             return self._shown(_existing(s, name))
+
+    def names(self) -> Sequence[str]:
+        """Of all pools, without opening any URI."""
+        return self._stores.names()
 
     def list(self, marker: str | None = None, limit: int = 10) -> Page[Pool]:
         query = select(PoolRow).order_by(PoolRow.name).limit(limit)

@@ -95,6 +95,16 @@ class GuestJob:
 
 
 @dataclass(frozen=True)
+class JobLook:
+    """What guest.start_job saw: whether the job has ended (well, or it would have raised), and if not, whether the guest can be relied on to
+    report its end."""
+
+    ended: bool = False
+    reports: bool = False
+    revision: int = 0
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an operation ended, for records.finish_operation."""
 

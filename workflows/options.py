@@ -43,6 +43,9 @@ GUEST_JOB: dict[str, Any] = {
 }
 """A named job on the guest: bounded by lack of progress inside the activity, not by duration."""
 
+TOLD = _seconds(300)
+"""How long a workflow relies on a guest to report the end of a job before it looks itself."""
+
 FORWARD: dict[str, Any] = {
     "start_to_close_timeout": _seconds(1800),
     "heartbeat_timeout": _seconds(20),

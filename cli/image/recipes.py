@@ -54,6 +54,7 @@ REMOVE = (
     "/etc/machine-id",
     "/var/lib/dbus/machine-id",
     "/etc/hostname",
+    "/etc/.resolv.conf.*",
     "/etc/.pwd.lock",
     "/var/lib/systemd/random-seed",
     "/var/lib/systemd/credential.secret",

@@ -87,7 +87,7 @@ class Watch:
             self._trouble = str(error)
 
     def _pid(self) -> int | None:
-        return self._services.pid(AGENT)
+        return self._services.status(AGENT).pid
 
     def _answers(self, expected: str | None) -> bool:
         try:

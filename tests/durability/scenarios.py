@@ -46,6 +46,7 @@ def create_done(world: World, row: OperationRow) -> None:
     assert [len(things) for things in made] == [1, 1, 1], made
     (server,) = (entry for entry in (world.directory / "c" / "servers").iterdir() if entry.is_dir())
     assert len(inits_of(server)) == 1
+    assert world.queues() == [f"guest-{instance.id}"]
 
 
 def create_failed(world: World, row: OperationRow) -> None:
@@ -54,12 +55,14 @@ def create_failed(world: World, row: OperationRow) -> None:
     assert instance.fault_message, "the tenant can't read why"
     assert instance.server_key is None
     assert world.left() == []
+    assert world.queues() == []
     assert world.usage() == {"instances": 0, "volumes": 0, "ram": 0}
 
 
 def delete_done(world: World, row: OperationRow) -> None:
     _instance_is(world, row, InstanceState.DELETED)
     assert world.left() == []
+    assert world.queues() == []
     assert world.usage() == {"instances": 0, "volumes": 0, "ram": 0}
 
 
@@ -95,8 +98,8 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "InstanceCreate",
             lambda world, _: world.create(),
-            steps=("claim", "1", "2", "3", "4", "5", "6", "finish"),
-            undos=("undo-4", "undo-3", "undo-2", "undo-1"),
+            steps=("claim", "1", "2", "3", "4", "5", "6", "7", "finish"),
+            undos=("undo-5", "undo-4", "undo-3", "undo-2", "undo-1"),
             done=create_done,
             failed=create_failed,
             cancel="unwinds",
@@ -105,7 +108,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "InstanceDelete",
             lambda world, instance_id: world.delete(instance_id),
-            steps=("claim", "1", "2", "3", "4", "finish"),
+            steps=("claim", "1", "2", "3", "4", "5", "finish"),
             done=delete_done,
             failed=delete_failed,
         ),

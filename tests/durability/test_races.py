@@ -61,7 +61,7 @@ def test_delete_of_an_instance_whose_guest_is_dead(world: World) -> None:
 
 
 def test_delete_of_a_failed_create_gives_no_quota_back_twice(world: World) -> None:
-    with world.worker("fail:InstanceCreate:4:after"):
+    with world.worker("fail:InstanceCreate:5:after"):
         create = world.create()
         world.settle(create)
         create_failed(world, create)

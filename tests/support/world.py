@@ -11,17 +11,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
 
 import config
 from api.operations import SEARCH_ATTRIBUTES, Caller, Operations
 from api.temporal_bridge import TemporalBridge
+from messaging.service import Messaging
 from models import (
     Base,
     Database,
@@ -30,6 +32,7 @@ from models import (
     FlavorRow,
     Instance,
     InstanceState,
+    MessagingCounter,
     OperationRow,
     OperationState,
     OperationStep,
@@ -126,6 +129,7 @@ class World:
         Base.metadata.create_all(self.database.engine)
         self.keyring = keyring.create(Path(self.conf.secrets.keyring_file))
         self.vault = Vault(self.keyring)
+        self.messaging = self._message_store()
         self.converter = data_converter(self.keyring, "default")
         self.bridge = TemporalBridge(temporal.address, "default", self.converter, self.conf.temporal.task_queue)
         self.operations = Operations(self.database, self.bridge)
@@ -155,6 +159,13 @@ call_deadline = 3
         path = self.directory / "coffer.conf"
         path.write_text(text)
         return path
+
+    def _message_store(self) -> Messaging:
+        with self.database.write() as s:
+            s.add_all([MessagingCounter(name="generation", value=0), MessagingCounter(name="placement", value=0)])
+        messaging = Messaging(self.database, self.keyring)
+        messaging.pools.put("default", {"uri": f"sqlite:///{self.directory}/messages.db", "weight": 1})
+        return messaging
 
     def _seed(self) -> None:
         with self.database.write() as s:
@@ -311,6 +322,11 @@ call_deadline = 3
         path = self.directory / "worker.log"
         return path.read_text() if path.exists() else ""
 
+    def queues(self) -> list[str]:
+        """Those of guests."""
+        page = self.messaging.queues.list(self.conf.telemetry.project, limit=100).page
+        return [queue.name for queue in page.items]
+
     def ready_instance(self) -> str:
         row = self.create()
         ended = self.settle(row)
@@ -331,6 +347,17 @@ call_deadline = 3
                 cloud.compute.delete_server(server.key)
             for volume in cloud.volumes.volumes_of(owner):
                 cloud.volumes.delete_volume(volume.key)
+        self.temporal.loop.run(self._end_duties())
+        self.messaging.close()
         self.database.close()
         self.bridge.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def _end_duties(self) -> None:
+        """Nobody will be there for them, and the server would go on asking."""
+        queue = self.conf.temporal.task_queue
+        for name in ("telemetry.renew", "messages.sweep"):
+            with suppress(RPCError):
+                await self.client.get_schedule_handle(f"duty:{queue}:{name}").delete()
+        with suppress(RPCError):
+            await self.client.get_workflow_handle(f"duty:{queue}:telemetry.drain:default").terminate()

@@ -12,13 +12,18 @@
     ends      zset    claims, by when they end
     recent    zset    the last posts, so that one repeated after a lost answer is not done twice
 
+and one of the whole project:
+
+    ready     set     the queues that hold messages, free or not
+
 No key has a Redis TTL: a message ends when `expiry` says so, and a claim can put that off.
 """
 
 KEYS = ("place", "order", "expiry", "free", "delayed", "held", "body", "info", "claims", "ends", "recent")
 
 PRELUDE = """
-local PLACE, ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT = unpack(KEYS)
+local READY = KEYS[1]
+local PLACE, ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT = unpack(KEYS, 2)
 local CLIENT, CREATED, EXPIRES, AVAILABLE, CLAIM, CLAIM_TTL, CLAIMED_AT, COUNT = 1, 2, 3, 4, 5, 6, 7, 8
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -44,8 +49,11 @@ end
 
 local function keep(id, info) redis.call('HSET', INFO, id, cmsgpack.pack(info)) end
 
+local function queue_name() return string.match(PLACE, ':([^:]+)}:place$') end
+
 local function remove(id)
   redis.call('ZREM', ORDER, id)
+  if redis.call('EXISTS', ORDER) == 0 then redis.call('SREM', READY, queue_name()) end
   redis.call('ZREM', EXPIRY, id)
   redis.call('ZREM', FREE, id)
   redis.call('ZREM', DELAYED, id)
@@ -54,12 +62,16 @@ local function remove(id)
   redis.call('HDEL', INFO, id)
 end
 
-local function clear() redis.call('DEL', ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT) end
+local function clear()
+  redis.call('DEL', ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT)
+  redis.call('SREM', READY, queue_name())
+end
 
 local function add(id, info, body)
   keep(id, info)
   redis.call('HSET', BODY, id, body)
   redis.call('ZADD', ORDER, text(seq_of(id)), id)
+  redis.call('SADD', READY, queue_name())
   redis.call('ZADD', EXPIRY, text(info[EXPIRES]), id)
   if info[AVAILABLE] <= now then
     redis.call('ZADD', FREE, text(seq_of(id)), id)

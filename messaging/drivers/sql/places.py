@@ -1,6 +1,6 @@
 """Records of queues: opening, closing, importing, dropping, each refused for another generation."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
@@ -38,6 +38,16 @@ def enter(s: Session, key: QueueKey) -> int:
     if queue_id is None:
         raise Fenced
     return queue_id
+
+
+def enter_many(s: Session, project: str, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The ids of those queues (name, generation) that are open; they cannot be sealed before the transaction has ended."""
+    names = [name for name, _generation in wanted]
+    query = select(queues.c.name, queues.c.generation, queues.c.id).where(
+        queues.c.project == project, queues.c.name.in_(names), queues.c.state == OPEN
+    )
+    locked = s.execute(query.order_by(queues.c.id).with_for_update(read=True, key_share=True))
+    return {(name, generation): queue_id for name, generation, queue_id in locked if (name, generation) in wanted}
 
 
 def look(s: Session, key: QueueKey) -> int:

@@ -13,7 +13,7 @@ from messaging.errors import BadClaim, MessageClaimed
 from messaging.values import Edge, Message
 
 
-def of_queue(queue_id: int) -> ColumnElement[bool]:
+def of_queue(queue_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     return messages.c.queue_id == queue_id
 
 
@@ -35,9 +35,12 @@ def among(ids: Sequence[str]) -> ColumnElement[bool]:
     return messages.c.seq.in_([seq for seq, _nonce in places]) & tuple_(messages.c.seq, messages.c.nonce).in_(places)
 
 
-def first_free(query: Select[Any], queue_id: int, limit: int) -> Select[Any]:
-    free = query.where(of_queue(queue_id), alive(), messages.c.available <= now_ms())
-    return free.order_by(messages.c.seq).limit(limit)
+def free() -> ColumnElement[bool]:
+    return messages.c.available <= now_ms()
+
+
+def first_free(query: Select[Any], queue_id: int | ColumnElement[int], limit: int) -> Select[Any]:
+    return query.where(of_queue(queue_id), alive(), free()).order_by(messages.c.seq).limit(limit)
 
 
 def shown() -> Select[Any]:

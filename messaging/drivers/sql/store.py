@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from messaging.drivers.base import (
     Claimed,
     ClaimTerms,
+    Gathered,
     NewMessage,
     QueueKey,
     Record,
@@ -19,7 +20,7 @@ from messaging.drivers.base import (
     new_nonce,
 )
 from messaging.drivers.registry import CAPABILITIES
-from messaging.drivers.sql import places, rows
+from messaging.drivers.sql import collecting, places, rows
 from messaging.drivers.sql.connection import Connection
 from messaging.drivers.sql.tables import messages, now_ms, queues, store
 from messaging.errors import ClaimNotFound
@@ -211,6 +212,12 @@ class SqlStore:
             s.execute(update(messages).where(mine).values(claim_id=None, available=now_ms()))
 
         self._connection.write(work)
+
+    def gather(self, project: str, limit: int) -> list[Gathered]:
+        return self._connection.read(lambda s: collecting.gather(s, project, limit))
+
+    def discard(self, project: str, gathered: Sequence[Gathered]) -> int:
+        return self._connection.write(lambda s: collecting.discard(s, project, gathered)) if gathered else 0
 
     def _hold(
         self, s: Session, queue_id: int, terms: ClaimTerms, claim_id: str, only: ColumnElement[bool] | None
