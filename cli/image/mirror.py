@@ -30,7 +30,7 @@ def options(apt_config: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    kept = ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
+    kept = ("PATH", "HOME", "http_proxy", "https_proxy", "no_proxy")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C.UTF-8"}
 
 

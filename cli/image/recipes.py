@@ -22,12 +22,15 @@ SYSTEM = (
 @dataclass(frozen=True)
 class Recipe:
     """`packages`: the engine's, whose first names its version.  `remove`: what their installation made that differs from server
-    to server, or that the agent makes itself.  `services`: the packages' own, which never run: the agent starts the engine."""
+    to server, or that the agent makes itself.  `services`: the packages' own, which never run: the agent starts the engine.
+    `version_parts`: how much of the engine's number is its version to tenants."""
 
     engine: str
     packages: tuple[str, ...]
     remove: tuple[str, ...]
     services: tuple[str, ...]
+    version_parts: int = 2
+    min_disk_gb: int = 2
 
 
 RECIPES = {
@@ -44,6 +47,7 @@ RECIPES = {
                 "/etc/ssl/certs/ssl-cert-snakeoil.pem",
             ),
             ("postgresql.service",),
+            version_parts=1,
         ),
         Recipe("redis", ("redis-server",), (), ("redis-server.service",)),
     )

@@ -34,7 +34,7 @@ def build(recipe: Recipe, archive: Archive, output: Path, work: Path, say: Say, 
     dumped = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     (work / "apt.conf").write_text("\n".join(mirror.options(dumped)) + "\n")
     argv = command(recipe, work, output, cache)
-    environment = mirror.environment() | {"SOURCE_DATE_EPOCH": str(epoch)}
+    environment = mirror.environment() | {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)}
     _run(argv, environment, say)
 
 
