@@ -73,6 +73,11 @@ ExecStart=
 ExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=60
 """
 
+HOSTS = """\
+127.0.0.1 localhost
+::1 localhost ip6-localhost ip6-loopback
+"""
+
 FSTAB = "LABEL=coffer-root / ext4 defaults,noatime,x-systemd.growfs 0 1\n"
 
 GROW_ROOT = """\
@@ -88,6 +93,7 @@ def files(recipe: Recipe) -> dict[str, str]:
         "etc/systemd/system/coffer-guest.service": GUEST_UNIT,
         "etc/systemd/network/80-coffer-dhcp.network": DHCP,
         "etc/systemd/system/systemd-networkd-wait-online.service.d/coffer.conf": ANY_IS_ONLINE,
+        "etc/hosts": HOSTS,
         "etc/fstab": FSTAB,
         "etc/repart.d/50-root.conf": GROW_ROOT,
         "etc/coffer-image": f"engine={recipe.engine}\n",

@@ -124,13 +124,22 @@ def points(ends: list[list[str]], whom: str) -> list[list[str]]:
     return [[*end, whom] for end in ends]
 
 
-@pytest.mark.parametrize("whom", ["process", "server"])
-@pytest.mark.parametrize("part", [AGENT_ENDS, TRIAL_ENDS], ids=["agent", "watcher"])
-def test_an_upgrade_outlives_every_end_of_its_parts(
-    server: ReplaceableServer, good: Archive, part: list[list[str]], whom: str
-) -> None:
+RESTART_ENDS = around("upgrade.real_watch:Watch._restart")
+PARTS = {
+    "agent": points(AGENT_ENDS, "process"),
+    "agent's server": points(AGENT_ENDS, "server"),
+    "watcher": points(TRIAL_ENDS, "process"),
+    # A server that boots after the switch has the new agent already: there is nothing to restart.
+    "watcher's server": points([end for end in TRIAL_ENDS if end not in RESTART_ENDS], "server"),
+    "server before the restart": points(RESTART_ENDS[:1], "server"),
+    "server after the restart": points(RESTART_ENDS[1:], "server"),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_upgrade_outlives_every_end_of_its_parts(server: ReplaceableServer, good: Archive, part: str) -> None:
     server.run("prepare")
-    server.plan_ends(points(part, whom))
+    server.plan_ends(PARTS[part])
     status = server.upgrade(good, "op-upgrade")
     assert status["error"] is None
     assert status["result"] == {"release": good.release, "previous": "first"}
