@@ -44,9 +44,9 @@ def filled() -> Iterator[DrainActivities]:
         messaging.pools.put(POOL, {"uri": pool, "weight": 1})
         urls = GuestUrls(config.load(), signer_of(keys))
         ids = _instances(database)
-        _queues(database, urls.project, ids)
+        place_queues(database, urls.project, ids, POOL)
         for instance_id in ids:
-            drafts = [Draft(_report(instance_id, number)) for number in range(1, REPORTS_EACH + 1)]
+            drafts = [Draft(report_of(instance_id, number)) for number in range(1, REPORTS_EACH + 1)]
             messaging.messages.post(urls.project, queue_of(instance_id), drafts, "guest")
         yield DrainActivities(database, messaging, NOBODY, urls, Bell(Path(directory) / "bell"))
         messaging.close()
@@ -67,16 +67,16 @@ def _instances(database: Database) -> list[str]:
     return ids
 
 
-def _queues(database: Database, project: str, ids: list[str]) -> None:
+def place_queues(database: Database, project: str, ids: list[str], pool: str) -> None:
     """Placed all at once; their stores' records are made by the first post."""
     with database.write() as s:
         for generation, instance_id in enumerate(ids, 1):
-            place = {"pool": POOL, "generation": generation, "state": IN_PLACE, "attributes": {}}
+            place = {"pool": pool, "generation": generation, "state": IN_PLACE, "attributes": {}}
             s.add(CatalogueRow(project=project, name=queue_of(instance_id), **place))
         s.get_one(MessagingCounter, "placement").value = len(ids)
 
 
-def _report(instance_id: str, number: int) -> dict[str, Any]:
+def report_of(instance_id: str, number: int) -> dict[str, Any]:
     return {
         "v": 1,
         "instance_id": instance_id,
