@@ -30,8 +30,10 @@ def names(world: World, row: OperationRow) -> list[str]:
 
 
 def test_a_long_create_ends_on_the_guests_own_word(telling: Telling) -> None:
-    with telling.open(), telling.worker():
+    with telling.open(), telling.worker("hold:InstanceCreate:7:before"):
         row = telling.create()
+        telling.eventually(lambda: telling.heard(row.instance_id))
+        (telling.directory / "release").touch()
         assert telling.settle(row, 25).state == OperationState.DONE
         create_done(telling, row)
         assert names(telling, row).count("guest.start_job") == 2
