@@ -7,6 +7,11 @@ from oslo_config import cfg
 
 DEFAULT = [
     cfg.StrOpt("region", default="RegionOne", help="Name of the region this deployment serves; shown with every instance."),
+    cfg.StrOpt(
+        "default_datastore",
+        default="",
+        help="Name or id of the datastore of an instance whose request names none; empty: such a request is refused.",
+    ),
     cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="Least severity that is logged."),
 ]
 DATABASE = [
@@ -85,6 +90,12 @@ GUEST = [
         "no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."
     ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
+    cfg.FloatOpt(
+        "job_window",
+        default=10.0,
+        min=0,
+        help="Seconds that a worker stays at a guest for the end of a job; after that it waits for the guest to report it.",
+    ),
     cfg.PortOpt("channel_port", default=2222, help="Port of the guest channel on servers of OpenStack; 22 is left to the image."),
     cfg.StrOpt(
         "nova_keypair",
@@ -138,6 +149,38 @@ MESSAGING = [
         "signed_url_epoch", default=0, min=0, help="Another number makes all signed URLs void that were made under this one."
     ),
 ]
+TELEMETRY = [
+    cfg.StrOpt(
+        "endpoint",
+        default="",
+        help="URL of /messaging as guests reach it; empty: below [api] public_endpoint, or where the API listens.",
+    ),
+    cfg.FloatOpt("period", default=10.0, min=0.1, help="Seconds between two reports of a guest."),
+    cfg.IntOpt(
+        "url_lifetime",
+        default=3600,
+        min=2,
+        help="Seconds that the URL is valid which a guest posts to; the answers to posts in its second half carry the next one.",
+    ),
+    cfg.IntOpt("silent_after", default=3, min=1, help="Periods without a report after which a guest is said to be silent."),
+    cfg.StrOpt("project", default="coffer-guests", help="Project that guests' queues belong to; must be nobody's."),
+    cfg.StrOpt("flavor", default="", help="Flavor of guests' queues; empty: pools without flavor."),
+]
+EVENTS = [
+    cfg.IntOpt(
+        "exists_interval",
+        default=3600,
+        min=0,
+        help="Seconds of a period of which `trove.instance.exists` tells, for each instance; 0: it is not told.",
+    ),
+    cfg.IntOpt("max_subscriptions", default=20, min=-1, help="Subscriptions to events that a project may have; -1: no limit."),
+    cfg.IntOpt(
+        "max_waiting",
+        default=10000,
+        min=1,
+        help="Events that wait for one subscription while they can't be delivered; beyond it the oldest are given up.",
+    ),
+]
 QUOTA = [
     cfg.IntOpt("instances", default=10, min=-1, help="Instances of a project; -1: no limit."),
     cfg.IntOpt("volumes", default=40, min=-1, help="GiB of volumes of a project; -1: no limit."),
@@ -157,6 +200,8 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "service_credentials": SERVICE_CREDENTIALS,
     "network": NETWORK,
     "messaging": MESSAGING,
+    "telemetry": TELEMETRY,
+    "events": EVENTS,
     "quota": QUOTA,
 }
 

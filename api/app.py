@@ -18,7 +18,9 @@ from api.resources import ROUTES, versions
 from api.temporal_bridge import TemporalBridge
 from api.tokens import DevelopmentTokens, Directory
 from logs import log_json
+from messaging.bell import Bell, meeting_place
 from models import Database
+from models.outbox import OUTBOX
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
@@ -47,6 +49,7 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
         policies=Policies(conf),
         tokens=tokens,
     )
+    ring_for_events(database, Bell(meeting_place(keys, OUTBOX)))
     messaging_parts.install(app, messaging_parts.build(conf, database, keys))
     _configure(app)
     _chain(app)
@@ -56,6 +59,11 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
     messaging_routes.register(app)
     errors.install(app)
     return app
+
+
+def ring_for_events(database: Database, bell: Bell) -> None:
+    """Wakes the delivery of this machine's workers; elsewhere it looks by itself."""
+    database.when_committed(OUTBOX, lambda: bell.ring("", ""))
 
 
 def _chain(app: Flask) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from messaging.catalogue import Catalogue
 from messaging.claims import Claims
+from messaging.collecting import Collector
 from messaging.errors import NoPool, StoreUnavailable
 from messaging.flavors import Flavors
 from messaging.messages import Messages
@@ -49,6 +50,7 @@ class Messaging:
         self.queues = Queues(database, catalogue)
         self.messages = Messages(catalogue)
         self.claims = Claims(catalogue)
+        self.collector = Collector(self.stores)
 
     def health(self) -> dict[str, bool]:
         """Which pools' stores answer."""

@@ -45,7 +45,7 @@ def _by_token() -> None:
     if not grant.project_id and not grant.system:
         raise Forbidden("The token is not scoped to a project.")
     g.context = context_of(grant)
-    g.signed = False
+    g.signed, g.signed_until = False, ""
 
 
 def _by_signature() -> None:
@@ -59,7 +59,7 @@ def _by_signature() -> None:
     for name in [name for name in request.environ if IDENTITY.match(name)]:
         del request.environ[name]
     g.context = Context("signed-url", shown.project, (), g.request_id, is_admin=False)
-    g.signed = True
+    g.signed, g.signed_until = True, shown.expires
 
 
 def _shown() -> SignedUrl:

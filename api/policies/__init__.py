@@ -8,7 +8,7 @@ from oslo_config.cfg import ConfigOpts
 from oslo_policy import policy
 
 from api.errors import Forbidden
-from api.policies import base, catalog, extensions, instances, messaging, operations, quotas
+from api.policies import base, catalog, events, extensions, instances, messaging, operations, quotas
 
 if TYPE_CHECKING:
     from api.context import Context
@@ -20,6 +20,7 @@ RULES: tuple[policy.RuleDefault, ...] = (
     *catalog.RULES,
     *quotas.RULES,
     *operations.RULES,
+    *events.RULES,
     *messaging.RULES,
 )
 

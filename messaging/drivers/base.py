@@ -9,7 +9,7 @@ Every method may raise StoreUnavailable.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +84,19 @@ class Record:
     claim_count: int
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """A message as a collector of a whole project sees it."""
+
+    queue: str
+    generation: int
+    id: str
+    body: str
+    """JSON text, unparsed"""
+    age: int
+    """Whole seconds since it was posted, by the store's clock"""
+
+
 class Store(Protocol):
     capabilities: frozenset[Capability]
 
@@ -156,6 +169,18 @@ class Store(Protocol):
 
     def release_claim(self, key: QueueKey, claim_id: str) -> None:
         """Free its messages; an unknown claim is fine.  Raises Fenced."""
+
+    def due(self, keys: Collection[QueueKey]) -> Mapping[QueueKey, float]:
+        """In how many seconds a message of each of these queues can be claimed; 0 when one can be now.  It may be sooner than a claim
+        will find one, never later.  Queues that are empty, closed or of another generation are left out."""
+
+    def gather(self, project: str, limit: int) -> Sequence[Gathered]:
+        """Up to `limit` free messages of all open queues of a project, in order within each queue.  No queue gets more than an equal
+        share, and when there are more queues than that, chance chooses, so one that is flooded cannot starve the rest.  Fewer than
+        `limit` may be given while there are more; nothing is taken away or held."""
+
+    def discard(self, project: str, gathered: Sequence[Gathered]) -> int:
+        """Remove these messages in one go, whoever has claimed them; those of another generation or gone are left out.  Tells how many."""
 
 
 def new_nonce() -> str:

@@ -1,5 +1,6 @@
 """The Lua scripts.  The first value each returns is ok, fenced, missing, claimed or bad."""
 
+from messaging.drivers.redis.collecting import DISCARD, DUE, GATHER
 from messaging.drivers.redis.prelude import PRELUDE
 
 _OPEN = """
@@ -116,7 +117,10 @@ if state == 'gone' and changed < now - tonumber(ARGV[3]) then
   state = 'none'
 end
 if state == 'none' then return {'missing'} end
-return {'ok', state == 'open' and settle(tonumber(ARGV[2])) or 0}
+local removed = state == 'open' and settle(tonumber(ARGV[2])) or 0
+-- Messages of a release that did not keep this set yet.
+if redis.call('EXISTS', ORDER) == 1 then redis.call('SADD', READY, QUEUE) end
+return {'ok', removed}
 """
 
 _POST = """
@@ -286,5 +290,8 @@ SCRIPTS = {
     "get_claim": _GET_CLAIM,
     "renew_claim": _RENEW_CLAIM,
     "release_claim": _RELEASE_CLAIM,
+    "due": DUE,
+    "gather": GATHER,
+    "discard": DISCARD,
 }
 SCRIPTS = {name: PRELUDE + body for name, body in SCRIPTS.items()}

@@ -4,7 +4,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import fields
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from messaging.drivers.base import (
     Claimed,
     ClaimTerms,
     Fenced,
+    Gathered,
     NewMessage,
     QueueKey,
     Record,
@@ -25,7 +27,6 @@ from messaging.drivers.base import (
     new_nonce,
     parse_id,
 )
-from messaging.drivers.redis.prelude import KEYS
 from messaging.drivers.redis.scripts import SCRIPTS
 from messaging.drivers.registry import CAPABILITIES
 from messaging.errors import BadClaim, ClaimNotFound, MessageClaimed, StoreUnavailable
@@ -34,6 +35,7 @@ from messaging.values import Claim, Edge, Message, Stats
 IDENTITY = "coffer:store"
 QUEUES = "coffer:queues"
 GONE_MS = 3_600_000
+MOST_DISCARDED = 1000
 TIMEOUT_SECONDS = 5
 PAUSES = (0.05, 0.2, 0.0)
 FIELDS = 9
@@ -163,6 +165,30 @@ class RedisStore:
     def release_claim(self, key: QueueKey, claim_id: str) -> None:
         self._call("release_claim", key, claim_id)
 
+    def due(self, keys: Collection[QueueKey]) -> dict[QueueKey, float]:
+        found: dict[QueueKey, float] = {}
+        for project in {key.project for key in keys}:
+            asked = [key for key in keys if key.project == project]
+            wanted = [word for key in asked for word in (key.name, key.generation)]
+            _, *waits = self._run("due", _quoted(project), [0, *wanted])
+            found |= {key: int(wait) / 1000 for key, wait in zip(asked, waits, strict=True) if wait}
+        return found
+
+    def gather(self, project: str, limit: int) -> list[Gathered]:
+        found: list[str] = self._run("gather", _quoted(project), [0, limit])[1:]
+        width = len(fields(Gathered))
+        return [_gathered(*found[n : n + width]) for n in range(0, len(found), width)]
+
+    def discard(self, project: str, gathered: Sequence[Gathered]) -> int:
+        removed = 0
+        # While a script runs the server does nothing else, so none may be long.
+        for n in range(0, len(gathered), MOST_DISCARDED):
+            wanted: list[str | int] = [0]
+            for one in gathered[n : n + MOST_DISCARDED]:
+                wanted += [one.queue, one.generation, one.id]
+            removed += int(self._run("discard", _quoted(project), wanted)[1])
+        return removed
+
     def _call(self, script: str, key: QueueKey, *arguments: str | int, pauses: Sequence[float] = PAUSES) -> list[Any]:
         status, *answer = self._run(script, _prefix(key), [key.generation, *arguments], pauses)
         if status == "fenced":
@@ -176,7 +202,7 @@ class RedisStore:
         return answer
 
     def _run(self, script: str, prefix: str, arguments: Sequence[str | int], pauses: Sequence[float] = PAUSES) -> list[Any]:
-        keys = [f"coffer:{{{prefix}}}:{name}" for name in KEYS]
+        keys = prefix.split(":")
 
         def run() -> list[Any]:
             if script in ("open", "seal", "drop", "begin_import"):
@@ -189,7 +215,11 @@ class RedisStore:
 
 def _prefix(key: QueueKey) -> str:
     """Project and queue, so written that no two pairs look alike."""
-    return f"{quote(key.project, safe='')}:{key.name}"
+    return f"{_quoted(key.project)}:{key.name}"
+
+
+def _quoted(project: str) -> str:
+    return quote(project, safe="")
 
 
 def _tried(work: Any, pauses: Sequence[float]) -> Any:
@@ -220,6 +250,10 @@ def _message(now: int, fields: list[str]) -> Message:
         claim_id=claim if claim and int(available) > now else None,
         claim_count=int(count),
     )
+
+
+def _gathered(queue: str, generation: str, wanted: str, body: str, age: str) -> Gathered:
+    return Gathered(queue, int(generation), wanted, body, int(age))
 
 
 def _record(now: int, fields: list[str]) -> Record:

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, false, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, false, select, tuple_
 
 from messaging.drivers.base import NewMessage, message_id, parse_id
 from messaging.drivers.sql.tables import messages, now_ms
@@ -13,7 +12,7 @@ from messaging.errors import BadClaim, MessageClaimed
 from messaging.values import Edge, Message
 
 
-def of_queue(queue_id: int) -> ColumnElement[bool]:
+def of_queue(queue_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     return messages.c.queue_id == queue_id
 
 
@@ -35,9 +34,12 @@ def among(ids: Sequence[str]) -> ColumnElement[bool]:
     return messages.c.seq.in_([seq for seq, _nonce in places]) & tuple_(messages.c.seq, messages.c.nonce).in_(places)
 
 
-def first_free(query: Select[Any], queue_id: int, limit: int) -> Select[Any]:
-    free = query.where(of_queue(queue_id), alive(), messages.c.available <= now_ms())
-    return free.order_by(messages.c.seq).limit(limit)
+def free() -> ColumnElement[bool]:
+    return messages.c.available <= now_ms()
+
+
+def first_free(query: Select[Any], queue_id: int | ColumnElement[int], limit: int) -> Select[Any]:
+    return query.where(of_queue(queue_id), alive(), free()).order_by(messages.c.seq).limit(limit)
 
 
 def shown() -> Select[Any]:
@@ -74,17 +76,17 @@ def edge(row: Row[Any] | None) -> Edge | None:
     return Edge(message_id(row.seq, row.nonce), max(0, row.now - row.created) // 1000, row.created / 1000)
 
 
-def lock(s: Session, queue_id: int, wanted: ColumnElement[bool]) -> list[int]:
+def lock(c: Connection, queue_id: int, wanted: ColumnElement[bool]) -> list[int]:
     """The places of the messages that the condition holds for, locked.
 
     They are looked for first and locked by primary key then: MariaDB would lock whatever index it looks through, entry by entry, and two
     transactions that come by different ways would wait for each other."""
-    seqs = s.scalars(select(messages.c.seq).where(of_queue(queue_id), wanted).order_by(messages.c.seq)).all()
+    seqs = c.scalars(select(messages.c.seq).where(of_queue(queue_id), wanted).order_by(messages.c.seq)).all()
     if not seqs:
         return []
     by_key = of_queue(queue_id) & messages.c.seq.in_(seqs)
-    s.execute(select(messages.c.seq).where(by_key).order_by(messages.c.seq).with_for_update()).all()
-    return list(s.scalars(select(messages.c.seq).where(by_key, wanted)))
+    c.execute(select(messages.c.seq).where(by_key).order_by(messages.c.seq).with_for_update()).all()
+    return list(c.scalars(select(messages.c.seq).where(by_key, wanted)))
 
 
 def holding(claim_id: str, ttl: int, grace: int) -> dict[str, Any]:
