@@ -7,6 +7,11 @@ from oslo_config import cfg
 
 DEFAULT = [
     cfg.StrOpt("region", default="RegionOne", help="Name of the region this deployment serves; shown with every instance."),
+    cfg.StrOpt(
+        "default_datastore",
+        default="",
+        help="Name or id of the datastore of an instance whose request names none; empty: such a request is refused.",
+    ),
     cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="Least severity that is logged."),
 ]
 DATABASE = [
@@ -43,7 +48,10 @@ AUTH = [
     cfg.StrOpt(
         "strategy",
         default="development",
-        choices=[("development", "Signed tokens of the development identity, which the API serves itself; loopback only.")],
+        choices=[
+            ("development", "Signed tokens of the development identity, which the API serves itself; loopback only."),
+            ("keystone", "Keystone's tokens; see [keystone_authtoken]."),
+        ],
         help="How tokens are checked.",
     ),
     cfg.StrOpt("identity_file", default="", help="Users, projects and passwords of the development identity (JSON)."),
@@ -57,10 +65,24 @@ SECRETS = [
     ),
 ]
 CLOUD = [
-    cfg.StrOpt("driver", default="local", choices=["local"], help="Where servers, volumes and ports come from."),
+    cfg.StrOpt("driver", default="local", choices=["local", "openstack"], help="Where servers, volumes and ports come from."),
     cfg.StrOpt("local_directory", default="/var/lib/coffer/cloud", help="Where the local cloud keeps its servers and volumes."),
     cfg.StrOpt("local_agent_module", default="guest_agent", help="Python module a local server runs as its guest agent."),
     cfg.PortOpt("local_ssh_port", default=2222, help="Port of the sshd of local servers, each on an address of its own."),
+    cfg.StrOpt("availability_zone", default="", help="OpenStack: zone of servers and volumes; empty: the cloud's choice."),
+    cfg.StrOpt("volume_type", default="", help="OpenStack: type of volumes that were asked for without one; empty: the cloud's."),
+    cfg.FloatOpt(
+        "call_timeout",
+        default=15.0,
+        min=1,
+        help="OpenStack: seconds for one call of an API.  Below the 20 after which a silent step is given to another worker.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=1.0,
+        min=0.1,
+        help="OpenStack: seconds between two looks at all servers, or all volumes, that a worker waits for.",
+    ),
 ]
 GUEST = [
     cfg.FloatOpt("call_deadline", default=10.0, min=0.1, help="Seconds for one call to a guest."),
@@ -68,6 +90,50 @@ GUEST = [
         "no_progress_deadline", default=900.0, min=1, help="Seconds a guest's job may stand still before it has failed."
     ),
     cfg.IntOpt("max_connections", default=64, min=1, help="Guest channels a worker keeps open."),
+    cfg.FloatOpt(
+        "job_window",
+        default=10.0,
+        min=0,
+        help="Seconds that a worker stays at a guest for the end of a job; after that it waits for the guest to report it.",
+    ),
+    cfg.PortOpt("channel_port", default=2222, help="Port of the guest channel on servers of OpenStack; 22 is left to the image."),
+    cfg.StrOpt(
+        "nova_keypair",
+        default="",
+        help="Name of a Nova keypair of the service user, put on every server: the operator's break-glass login.  "
+        "Empty: no server has any.",
+    ),
+]
+SERVICE_CREDENTIALS = [
+    cfg.URIOpt("auth_url", default="http://127.0.0.1:5000/v3", schemes=["http", "https"], help="Where Keystone is."),
+    cfg.StrOpt("username", default="coffer", help="The user that owns every server, volume and port."),
+    cfg.StrOpt("password", default="", secret=True, help="Its password."),
+    cfg.StrOpt("project_name", default="service", help="The project that they lie in."),
+    cfg.StrOpt("user_domain_name", default="Default", help="Domain of the user."),
+    cfg.StrOpt("project_domain_name", default="Default", help="Domain of the project."),
+    cfg.StrOpt("region_name", default="", help="Region of the catalog; empty: that of [DEFAULT] region."),
+    cfg.StrOpt(
+        "interface", default="internal", choices=["public", "internal", "admin"], help="Which of a service's endpoints is called."
+    ),
+    cfg.StrOpt("cacert", default="", help="Certificates (PEM) that endpoints are checked against; empty: those of the system."),
+    cfg.BoolOpt("insecure", default=False, help="Do not check certificates.  For trying out only."),
+]
+NETWORK = [
+    cfg.StrOpt(
+        "management_network",
+        default="coffer-management",
+        help="Network (name or id) that the workers reach every server on.",
+    ),
+    cfg.StrOpt(
+        "management_security_group",
+        default="coffer-management",
+        help="Security group (name or id) of the ports on it: SSH in from the workers, and the messaging API out.",
+    ),
+    cfg.StrOpt(
+        "management_cidr",
+        default="10.127.0.0/16",
+        help="Addresses of the management network, where `coffer openstack bootstrap` makes it; SSH is let in from them.",
+    ),
 ]
 MESSAGING = [
     cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),
@@ -81,6 +147,38 @@ MESSAGING = [
     cfg.IntOpt("signed_url_lifetime", default=604800, min=1, help="Seconds that a signed URL may be valid at most."),
     cfg.IntOpt(
         "signed_url_epoch", default=0, min=0, help="Another number makes all signed URLs void that were made under this one."
+    ),
+]
+TELEMETRY = [
+    cfg.StrOpt(
+        "endpoint",
+        default="",
+        help="URL of /messaging as guests reach it; empty: below [api] public_endpoint, or where the API listens.",
+    ),
+    cfg.FloatOpt("period", default=10.0, min=0.1, help="Seconds between two reports of a guest."),
+    cfg.IntOpt(
+        "url_lifetime",
+        default=3600,
+        min=2,
+        help="Seconds that the URL is valid which a guest posts to; the answers to posts in its second half carry the next one.",
+    ),
+    cfg.IntOpt("silent_after", default=3, min=1, help="Periods without a report after which a guest is said to be silent."),
+    cfg.StrOpt("project", default="coffer-guests", help="Project that guests' queues belong to; must be nobody's."),
+    cfg.StrOpt("flavor", default="", help="Flavor of guests' queues; empty: pools without flavor."),
+]
+EVENTS = [
+    cfg.IntOpt(
+        "exists_interval",
+        default=3600,
+        min=0,
+        help="Seconds of a period of which `trove.instance.exists` tells, for each instance; 0: it is not told.",
+    ),
+    cfg.IntOpt("max_subscriptions", default=20, min=-1, help="Subscriptions to events that a project may have; -1: no limit."),
+    cfg.IntOpt(
+        "max_waiting",
+        default=10000,
+        min=1,
+        help="Events that wait for one subscription while they can't be delivered; beyond it the oldest are given up.",
     ),
 ]
 QUOTA = [
@@ -99,7 +197,11 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "secrets": SECRETS,
     "cloud": CLOUD,
     "guest": GUEST,
+    "service_credentials": SERVICE_CREDENTIALS,
+    "network": NETWORK,
     "messaging": MESSAGING,
+    "telemetry": TELEMETRY,
+    "events": EVENTS,
     "quota": QUOTA,
 }
 

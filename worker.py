@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from oslo_config.cfg import ConfigOpts
@@ -19,8 +19,12 @@ from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import config
+from activities.delivery import Delivery
+from activities.duties import Keeper
+from activities.events import EventActivities
+from activities.exists import Existence
 from activities.guest import GuestActivities
-from activities.registry import Collaborators, activities
+from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
 from api.operations import Operations
 from api.temporal_bridge import TemporalBridge
@@ -28,43 +32,107 @@ from clouds.local import local_cloud
 from clouds.ports import Cloud
 from guests.pool import GuestPool
 from logs import log_json
+from messaging.bell import Bell, meeting_place
+from messaging.service import Messaging
+from messaging.signing import signer_of
 from models import Database
+from models.outbox import OUTBOX
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
+from telemetry.urls import GuestUrls
 from workflows.registry import WORKFLOWS
+
+if TYPE_CHECKING:
+    from clouds.openstack import Settings
 
 log = structlog.get_logger("worker")
 
 DISPATCH_EVERY = 2.0
+KEEP_EVERY = 5.0
 GRACE = timedelta(seconds=20)
 
 
 def cloud_of(conf: ConfigOpts) -> Cloud:
+    if conf.cloud.driver == "openstack":
+        return _openstack_cloud(conf)
     return local_cloud(
         Path(conf.cloud.local_directory), agent_module=conf.cloud.local_agent_module, ssh_port=conf.cloud.local_ssh_port
     )
 
 
-def build(conf: ConfigOpts, client: Client, cloud: Cloud, extra: Sequence[Interceptor] = ()) -> Worker:
-    """A worker on Coffer's queue.  `extra` interceptors run inside the step log."""
-    database = Database(conf.database.connection)
-    steps = StepLog(database)
+def _openstack_cloud(conf: ConfigOpts) -> Cloud:
+    from clouds.openstack import openstack_cloud  # its library takes a second to load
+
+    return openstack_cloud(openstack_settings(conf))
+
+
+def openstack_settings(conf: ConfigOpts) -> "Settings":
+    from clouds.openstack import Credentials, Settings
+
+    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
+    given["region_name"] = given["region_name"] or conf.region
+    return Settings(
+        Credentials(**given),
+        conf.network.management_network,
+        conf.network.management_security_group,
+        availability_zone=conf.cloud.availability_zone,
+        volume_type=conf.cloud.volume_type,
+        keypair=conf.guest.nova_keypair,
+        channel_port=conf.guest.channel_port,
+        call_timeout=conf.cloud.call_timeout,
+        poll_interval=conf.cloud.poll_interval,
+    )
+
+
+def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
+    """What activities reach outside themselves, as the configuration says."""
+    keys = keyring.load(Path(conf.secrets.keyring_file))
+    urls = GuestUrls(conf, signer_of(keys, timedelta(seconds=conf.messaging.signed_url_lifetime)))
+    silence = timedelta(seconds=conf.telemetry.period * conf.telemetry.silent_after)
     guests = GuestActivities(
         database,
-        Vault(keyring.load(Path(conf.secrets.keyring_file))),
+        Vault(keys),
         GuestPool(max_connections=conf.guest.max_connections),
+        urls,
         login=cloud.guest_login,
         call_deadline=conf.guest.call_deadline,
         no_progress_deadline=conf.guest.no_progress_deadline,
+        job_window=conf.guest.job_window,
+        silence=silence,
         on_progress=steps.progress,
     )
+    messaging = Messaging(database, keys)
+    return Collaborators(
+        database,
+        cloud,
+        guests,
+        client,
+        messaging=messaging,
+        events=events(conf, database, messaging, keys),
+        bell=Bell(meeting_place(keys)),
+        urls=urls,
+        guests_flavor=conf.telemetry.flavor,
+        silence=silence,
+    )
+
+
+def events(conf: ConfigOpts, database: Database, messaging: Messaging, keys: keyring.Keyring) -> EventActivities:
+    delivery = Delivery(database, messaging, Bell(meeting_place(keys)), conf.region, conf.events.max_waiting)
+    existence = Existence(database, timedelta(seconds=conf.events.exists_interval))
+    found = EventActivities(delivery, existence, Bell(meeting_place(keys, OUTBOX)))
+    database.when_committed(OUTBOX, found.ring)
+    return found
+
+
+def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:
+    """A worker on Coffer's queue.  `extra` interceptors run inside the step log."""
     threads = conf.temporal.activity_threads
     return Worker(
-        client,
+        c.client,
         task_queue=conf.temporal.task_queue,
         workflows=WORKFLOWS,
-        activities=activities(Collaborators(database, cloud, guests, client)),
+        activities=activities(c),
         activity_executor=ThreadPoolExecutor(threads, thread_name_prefix="activity"),
         max_concurrent_activities=threads,
         max_cached_workflows=conf.temporal.max_cached_workflows,
@@ -92,6 +160,16 @@ async def dispatch_forever(conf: ConfigOpts, converter: Any) -> None:
         await asyncio.sleep(DISPATCH_EVERY)
 
 
+async def keep_duties(keeper: Keeper) -> None:
+    """Sees again and again that what is always to be done has its workflow."""
+    while True:
+        try:
+            await keeper.keep()
+        except (RPCError, SQLAlchemyError) as e:
+            log.warning("duties are looked after again later", reason=type(e).__name__)
+        await asyncio.sleep(KEEP_EVERY)
+
+
 async def connected(conf: ConfigOpts, converter: Any) -> Client:
     """Temporal may come up after the worker."""
     while True:
@@ -109,13 +187,21 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     converter = data_converter(keyring.load(Path(conf.secrets.keyring_file)), conf.temporal.namespace)
     client = await connected(conf, converter)
-    dispatcher = asyncio.create_task(dispatch_forever(conf, converter))
-    async with build(conf, client, cloud_of(conf), extra):
+    database = Database(conf.database.connection)
+    steps = StepLog(database)
+    c = collaborators(conf, client, cloud_of(conf), database, steps)
+    errands = [
+        asyncio.create_task(dispatch_forever(conf, converter)),
+        asyncio.create_task(keep_duties(Keeper(client, conf.temporal.task_queue, duties(c)))),
+    ]
+    async with build(conf, c, steps, extra):
         log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
-        await asyncio.wait([asyncio.create_task(stop.wait()), dispatcher], return_when=asyncio.FIRST_COMPLETED)
-    if dispatcher.done():
-        dispatcher.result()
-    dispatcher.cancel()
+        await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
+    c.bell.close()
+    for errand in errands:
+        if errand.done():
+            errand.result()
+        errand.cancel()
 
 
 def main() -> int:

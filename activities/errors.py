@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
 
@@ -33,7 +34,8 @@ def cloud_errors() -> Iterator[None]:
     except CloudError as e:
         if e.status in FINAL_STATUSES:
             raise final(FINAL_STATUSES[e.status], str(e)) from e
-        raise ApplicationError(str(e), type="CloudUnavailable") from e
+        delay = timedelta(seconds=e.retry_after) if e.retry_after else None
+        raise ApplicationError(str(e), type="CloudUnavailable", next_retry_delay=delay) from e
 
 
 @contextmanager

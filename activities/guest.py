@@ -3,8 +3,10 @@
 import json
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
@@ -17,9 +19,11 @@ from guests.jobs import JobStatus, run_job
 from guests.keys import new_key_pair
 from guests.pool import GuestPool
 from guests.transport import Endpoint
-from models import Database, DatastoreVersion, Instance
+from models import Database, DatastoreVersion, GuestTelemetry, Instance
+from models.base import utcnow
 from security.vault import Vault
-from workflows.contracts import GuestJob, GuestQuestion, Operation
+from telemetry.urls import GuestUrls
+from workflows.contracts import GuestJob, GuestQuestion, JobLook, Operation
 from workflows.options import SCALE
 
 CHANNEL_KEY = "channel-key"
@@ -32,14 +36,18 @@ class GuestActivities:
         database: Database,
         vault: Vault,
         pool: GuestPool,
+        urls: GuestUrls,
         *,
         login: str = "root",
         call_deadline: float = 10.0,
         no_progress_deadline: float = 900.0,
+        job_window: float = 10.0,
+        silence: timedelta = timedelta(seconds=30),
         on_progress: Callable[[str], None] = lambda words: None,
     ) -> None:
-        self._database, self._vault, self._pool = database, vault, pool
+        self._database, self._vault, self._pool, self._urls = database, vault, pool, urls
         self._call_deadline, self._no_progress_deadline = call_deadline, no_progress_deadline
+        self._job_window, self._silence = job_window, silence
         self._tell = on_progress
         self._login = login
 
@@ -66,14 +74,36 @@ class GuestActivities:
     @activity.defn(name="guest.run_job", no_thread_cancel_exception=True)
     def run_job(self, job: GuestJob) -> None:
         """See a named job through, whichever of worker, agent and connection dies meanwhile."""
+        self._see_through(job, self._heard)
+
+    @activity.defn(name="guest.start_job", no_thread_cancel_exception=True)
+    def start_job(self, job: GuestJob) -> JobLook:
+        """See that a named job is started, and stay with it for a while: most end within it."""
+        until = time.monotonic() + self._job_window
 
         def heard(status: JobStatus) -> None:
-            words = (
-                f"{status.progress.step}, {status.progress.done} of {status.progress.total}" if status.progress else status.state
-            )
-            self._tell(words)
-            still_wanted(words)
+            self._heard(status)
+            if status.state == "in_progress" and time.monotonic() >= until:
+                raise _Left(status.revision)
 
+        try:
+            self._see_through(job, heard)
+        except _Left as left:
+            return JobLook(ended=False, reports=self._reports(job.op.instance_id), revision=left.revision)
+        return JobLook(ended=True)
+
+    def _heard(self, status: JobStatus) -> None:
+        words = f"{status.progress.step}, {status.progress.done} of {status.progress.total}" if status.progress else status.state
+        self._tell(words)
+        still_wanted(words)
+
+    def _reports(self, instance_id: str) -> bool:
+        """Whether the guest has been heard of lately, so that it can be relied on to tell of its jobs."""
+        with self._database.read() as s:
+            telemetry = s.get(GuestTelemetry, instance_id)
+        return telemetry is not None and telemetry.received_at > utcnow() - self._silence
+
+    def _see_through(self, job: GuestJob, heard: Callable[[JobStatus], None]) -> None:
         with self._database.read() as s:
             spec = json.loads(self._vault.get(s, job.spec_ref)) if job.spec_ref else {}
         with guest_errors():
@@ -96,6 +126,11 @@ class GuestActivities:
         with guest_errors(), self._connect(question.instance_id)() as client:
             return client.call(question.method, question.params, min(question.deadline, self._call_deadline))
 
+    def configure_telemetry(self, instance_id: str, settings: Mapping[str, Any], deadline: float) -> None:
+        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch."""
+        with self._connect(instance_id)() as client:
+            client.call("telemetry.configure", dict(settings), deadline)
+
     def boot(self, instance_id: str, version: DatastoreVersion, ram_mb: int) -> GuestBoot:
         """What the new server must know; only ever handed to the cloud driver."""
         with self._database.read() as s:
@@ -103,7 +138,13 @@ class GuestActivities:
             channel = json.loads(self._vault.get(s, str(instance.channel_key_ref)))
             host_key = self._vault.get(s, _host_key_ref(instance_id))
         return GuestBoot(
-            instance_id, version.manager, version.version, ram_mb, authorized_key=channel["public"], host_key=host_key
+            instance_id,
+            version.manager,
+            version.version,
+            ram_mb,
+            authorized_key=channel["public"],
+            host_key=host_key,
+            telemetry=self._urls.settings(instance_id),
         )
 
     def _connect(self, instance_id: str, address: str = "", port: int = 0) -> Callable[[], AbstractContextManager[GuestClient]]:
@@ -118,6 +159,14 @@ class GuestActivities:
                 raise final(GUEST_UNREACHABLE, "The instance has no server.")
             private = json.loads(self._vault.get(s, instance.channel_key_ref))["private"]
         return Endpoint(instance_id, host, ssh_port, private, instance.channel_host_key, username=self._login)
+
+
+class _Left(Exception):
+    """The job goes on without anybody watching it."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(revision)
+        self.revision = revision
 
 
 class _Patience:

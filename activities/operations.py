@@ -9,6 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from models import Database, Instance, OperationRow, OperationState
 from models.base import rows_changed, utcnow
+from models.outbox import record_end
 from workflows.contracts import Operation
 
 BEAT = 1.0
@@ -70,3 +71,5 @@ class OperationActivities:
             mine = update(OperationRow).where(OperationRow.id == operation_id, OperationRow.state.in_(OperationState.open()))
             if rows_changed(s, mine.values(state=OperationState.CANCELLED, error_type="Cancelled", finished_at=utcnow())):
                 s.execute(update(Instance).where(Instance.operation_id == operation_id).values(operation_id=None))
+                row = s.get_one(OperationRow, operation_id, populate_existing=True)
+                record_end(s, s.get_one(Instance, row.instance_id), row)

@@ -10,8 +10,10 @@ from temporalio import activity
 from models import Database, Instance, InstanceState, OperationRow, OperationState, OperationStep, StepState
 from models.base import rows_changed, utcnow
 from models.datastore import FlavorRow
+from models.outbox import record_end
 from models.quota import held_by_instance, release
 from security.vault import Vault
+from telemetry.records import forget
 from workflows.contracts import Operation, Outcome, ServerFacts
 
 
@@ -48,7 +50,7 @@ class RecordActivities:
 
     @activity.defn(name="records.finish_operation", no_thread_cancel_exception=True)
     def finish_operation(self, out: Outcome) -> None:
-        """Close the operation, settle what it means for its instance, and free the lock: one transaction."""
+        """Close the operation, settle what it means for its instance, free the lock and tell subscribers: one transaction."""
         with self._database.write() as s:
             row = s.get_one(OperationRow, out.op.id)
             if row.state not in OperationState.open():
@@ -62,6 +64,7 @@ class RecordActivities:
                 instance.operation_id = None
             if instance.delete_operation_id == row.id and not out.ok:
                 instance.delete_operation_id = None
+            record_end(s, instance, row)
 
 
 def _settle_create(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
@@ -75,6 +78,7 @@ def _settle_create(s: Session, instance: Instance, row: OperationRow, out: Outco
     instance.state = InstanceState.ERROR
     instance.server_key = instance.management_address = instance.management_port = None
     instance.addresses = []
+    forget(s, instance.id)
     _note_fault(instance, out)
     give_back_quota(s, instance)
 
@@ -97,6 +101,7 @@ def _settle_delete(s: Session, instance: Instance, row: OperationRow, out: Outco
     instance.operation_id = None
     instance.server_key = instance.management_address = instance.channel_key_ref = None
     give_back_quota(s, instance)
+    forget(s, instance.id)
     Vault.forget(s, instance.id)
 
 

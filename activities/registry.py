@@ -2,18 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
 
 from activities.cinder import CinderActivities
+from activities.drain import DrainActivities
+from activities.duties import Duties, Periodic, Standing
+from activities.events import EventActivities
 from activities.guest import GuestActivities
+from activities.messages import MessageActivities
 from activities.neutron import NeutronActivities
 from activities.nova import NovaActivities
 from activities.operations import OperationActivities
 from activities.records import RecordActivities
+from activities.renewal import RenewalActivities
 from clouds.ports import Cloud
+from messaging.bell import Bell
+from messaging.service import Messaging
 from models import Database
+from telemetry.urls import GuestUrls
 
 
 @dataclass(frozen=True)
@@ -24,9 +33,18 @@ class Collaborators:
     cloud: Cloud
     guests: GuestActivities
     client: Client
+    messaging: Messaging
+    events: EventActivities
+    bell: Bell
+    urls: GuestUrls
+    guests_flavor: str = ""
+    """Messaging flavor of guests' queues."""
+    silence: timedelta = timedelta(seconds=30)
+    """For so long a guest may not be heard of before it is dialled."""
 
 
 def activities(c: Collaborators) -> list[Callable[..., Any]]:
+    messages = MessageActivities(c.database, c.messaging, c.urls.project, c.guests_flavor)
     objects = (
         RecordActivities(c.database),
         NovaActivities(c.cloud.compute, c.database, c.guests),
@@ -34,8 +52,21 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         NeutronActivities(c.cloud.networks),
         OperationActivities(c.database, c.client),
         c.guests,
+        messages,
+        DrainActivities(c.database, c.messaging, c.client, c.urls, c.bell),
+        RenewalActivities(c.database, c.guests, messages, c.urls, c.silence),
+        c.events,
     )
     return [method for thing in objects for method in _defined(thing)]
+
+
+def duties(c: Collaborators) -> Duties:
+    """What is to be done without anybody asking."""
+    told = c.events.duties()
+    return Duties(
+        standing=[Standing("telemetry.drain", c.messaging.stores.names), *told.standing],
+        periodic=[Periodic("telemetry.renew", c.silence), Periodic("messages.sweep", timedelta(minutes=1)), *told.periodic],
+    )
 
 
 def _defined(thing: object) -> list[Callable[..., Any]]:

@@ -18,7 +18,9 @@ from api.resources import ROUTES, versions
 from api.temporal_bridge import TemporalBridge
 from api.tokens import DevelopmentTokens, Directory
 from logs import log_json
+from messaging.bell import Bell, meeting_place
 from models import Database
+from models.outbox import OUTBOX
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
@@ -37,7 +39,7 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
     """Connects to nothing: SQL and Temporal are dialled by the process that first needs them."""
     keys = keyring.load(Path(conf.secrets.keyring_file))
     database = database or Database(conf.database.connection)
-    tokens = _development_tokens(conf, keys)
+    tokens = _tokens(conf, keys)
     app = Flask(__name__, static_folder=None)
     app.extensions[EXTENSION] = Services(
         conf=conf,
@@ -47,14 +49,21 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
         policies=Policies(conf),
         tokens=tokens,
     )
+    ring_for_events(database, Bell(meeting_place(keys, OUTBOX)))
     messaging_parts.install(app, messaging_parts.build(conf, database, keys))
     _configure(app)
     _chain(app)
     _routes(app)
-    app.register_blueprint(identity.blueprint(tokens, conf.region))
+    if isinstance(tokens, DevelopmentTokens):
+        app.register_blueprint(identity.blueprint(tokens, conf.region))
     messaging_routes.register(app)
     errors.install(app)
     return app
+
+
+def ring_for_events(database: Database, bell: Bell) -> None:
+    """Wakes the delivery of this machine's workers; elsewhere it looks by itself."""
+    database.when_committed(OUTBOX, lambda: bell.ring("", ""))
 
 
 def _chain(app: Flask) -> None:
@@ -104,6 +113,10 @@ def _operations(conf: ConfigOpts, database: Database, keys: keyring.Keyring) -> 
     return Operations(database, bridge, temporal.rpc_timeout)
 
 
-def _development_tokens(conf: ConfigOpts, keys: keyring.Keyring) -> DevelopmentTokens:
+def _tokens(conf: ConfigOpts, keys: keyring.Keyring) -> auth.TokenChecker:
+    if conf.auth.strategy == "keystone":
+        from api.keystone import KeystoneTokens  # half a second that only a deployment with Keystone needs
+
+        return KeystoneTokens(conf)
     identity.refuse_unless_loopback(conf)
     return DevelopmentTokens(Directory(Path(conf.auth.identity_file)), keys)

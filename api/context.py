@@ -29,13 +29,14 @@ class Services:
 
 @dataclass(frozen=True)
 class Context:
-    """Who asks, as the token says."""
+    """Who asks, as the token says.  `system`: a token of the whole deployment, which speaks of the path's project."""
 
     user_id: str
     project_id: str
     roles: tuple[str, ...]
     request_id: str
     is_admin: bool
+    system: bool = False
 
     @property
     def caller(self) -> Caller:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
@@ -11,6 +12,7 @@ from api.errors import BadRequest, NotFound, Unprocessable
 from models import Datastore, DatastoreVersion
 
 ANY_HOST = "%"
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,24 @@ def find_datastore(s: Session, name_or_id: str) -> Datastore:
     return found
 
 
+def _default_datastore(s: Session, name: str) -> Datastore:
+    """Raises BadRequest, as whoever asks can help it: by naming one."""
+    try:
+        if name:
+            return find_datastore(s, name)
+    except NotFound:
+        log.warning("default_datastore is not there", name=name)
+    raise BadRequest("Name the datastore: `datastore` with `type` and `version`; GET /datastores lists them.")
+
+
 def versions_of(s: Session, datastore: Datastore, *, inactive: bool = False) -> Sequence[DatastoreVersion]:
     mine = select(DatastoreVersion).where(DatastoreVersion.datastore_id == datastore.id).order_by(DatastoreVersion.name)
     return list(s.scalars(mine if inactive else mine.where(DatastoreVersion.active)))
 
 
-def chosen_version(s: Session, wanted: Mapping[str, str]) -> tuple[Datastore, DatastoreVersion]:
+def chosen_version(s: Session, wanted: Mapping[str, str], default_datastore: str) -> tuple[Datastore, DatastoreVersion]:
     """The version to build.  Raises NotFound or BadRequest with what to say instead."""
-    if "type" not in wanted:
-        raise BadRequest("Name the datastore: `datastore` with `type` and `version`; GET /datastores lists them.")
-    datastore = find_datastore(s, wanted["type"])
+    datastore = find_datastore(s, wanted["type"]) if "type" in wanted else _default_datastore(s, default_datastore)
     if "version" not in wanted and "version_number" not in wanted:
         default = datastore.default_version_id and s.get(DatastoreVersion, datastore.default_version_id)
         if not default or not default.active:

@@ -14,9 +14,8 @@ from api.errors import Forbidden, NotFound, Unauthorized
 from api.replies import empty, reply
 from api.routes import Parser, refuse_invalid
 from api.schemas.common import Text
-from api.tokens import DevelopmentTokens, Project, Token, User
+from api.tokens import PATH, DevelopmentTokens, Project, Token, User
 
-PATH = "/identity"
 DOMAIN = {"id": "default", "name": "Default"}
 BAD_LOGIN = "The request you have made requires authentication."
 

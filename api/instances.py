@@ -1,12 +1,15 @@
 """Finding instances as the caller may see them."""
 
+from datetime import timedelta
+
 from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from api.context import Context, base_url, services
 from api.errors import NotFound, Unprocessable
 from api.views import Row, Viewer, status_of
-from models import Datastore, DatastoreVersion, Instance, InstanceState, OperationRow, OperationState
+from models import Datastore, DatastoreVersion, GuestTelemetry, Instance, InstanceState, OperationRow, OperationState
+from models.base import utcnow
 
 
 def visible(project_id: str) -> ColumnElement[bool]:
@@ -18,8 +21,18 @@ _HOLDER = and_(
     OperationRow.state.in_(OperationState.open()),
 )
 ROWS = (
-    select(Instance, OperationRow.kind, DatastoreVersion.name, DatastoreVersion.version, Datastore.name)
+    select(
+        Instance,
+        OperationRow.kind,
+        DatastoreVersion.name,
+        DatastoreVersion.version,
+        Datastore.name,
+        GuestTelemetry.engine_state,
+        GuestTelemetry.received_at,
+        GuestTelemetry.volume_used,
+    )
     .outerjoin(OperationRow, _HOLDER)
+    .outerjoin(GuestTelemetry, GuestTelemetry.instance_id == Instance.id)
     .join(DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id)
     .join(Datastore, Datastore.id == DatastoreVersion.datastore_id)
 )
@@ -42,7 +55,7 @@ def find(s: Session, who: Context, instance_id: str) -> Instance:
 def find_ready(s: Session, who: Context, instance_id: str) -> tuple[Instance, str]:
     """The instance and its guest's manager; raises Unprocessable unless its engine can be expected to answer."""
     row = find_row(s, who, instance_id)
-    status, _ = status_of(row[0], row[1])
+    status, _ = status_of(row[0], row[1], None)
     if row[0].state != InstanceState.READY or status != "ACTIVE":
         raise Unprocessable(f"Instance {instance_id} is not ready. (Status is {status}).")
     version = s.get_one(DatastoreVersion, row[0].datastore_version_id)
@@ -50,4 +63,6 @@ def find_ready(s: Session, who: Context, instance_id: str) -> tuple[Instance, st
 
 
 def viewer(who: Context) -> Viewer:
-    return Viewer(base_url(), who.project_id, services().conf.region, who.is_admin)
+    conf = services().conf
+    silent_before = utcnow() - timedelta(seconds=conf.telemetry.period * conf.telemetry.silent_after)
+    return Viewer(base_url(), who.project_id, conf.region, who.is_admin, silent_before)

@@ -18,7 +18,9 @@ from api.operations import Operations
 from api.views import Row, status_of
 from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow
 from models.base import new_id
+from models.event_types import RENAMED
 from models.instance import Busy
+from models.outbox import Event, record
 from models.quota import held_by_instance, limits_of, reserve
 from workflows.contracts import CreateInstance, Job, Operation
 
@@ -45,7 +47,7 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
     password = new.get("root_password") or (generated_password() if new["root_enabled"] else None)
     op = Operation(new_id(), new_id(), who.project_id, generation=1, request_id=who.request_id)
     with parts.database.write() as s:
-        datastore, version = datastores.chosen_version(s, new.get("datastore", {}))
+        datastore, version = datastores.chosen_version(s, new.get("datastore", {}), parts.conf.default_datastore)
         flavor = _flavor(s, new["flavorRef"])
         datastores.check_accounts(version.manager, new["databases"], new["users"])
         datastores.check_granted(new["databases"], new["users"])
@@ -113,7 +115,7 @@ def given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(instance: Instance, row: OperationRow, version: DatastoreVersion, datastore: Datastore) -> Row:
-    return instance, row.kind, version.name, version.version, datastore.name
+    return instance, row.kind, version.name, version.version, datastore.name, None, None, None
 
 
 # -- delete
@@ -149,7 +151,7 @@ def restart(who: Context, instance_id: str) -> None:
 
 def reserve_for_restart(s: Session, who: Context, instance_id: str, op_id: str) -> int:
     found = instances.find_row(s, who, instance_id)
-    instance, (status, _) = found[0], status_of(found[0], found[1])
+    instance, (status, _) = found[0], status_of(found[0], found[1], None)
     if instance.state not in (InstanceState.READY, InstanceState.ERROR) or not instance.server_key:
         raise Unprocessable(f"Instance {instance_id} is not ready. (Status is {status}).")
     try:
@@ -167,4 +169,11 @@ def busy(instance_id: str, status: str) -> str:
 
 def rename(who: Context, instance_id: str, name: str) -> None:
     with services().database.write() as s:
-        instances.find(s, who, instance_id).name = name
+        instances.find(s, who, instance_id)
+        # The name that goes, even if somebody else's rename is just being committed.
+        instance = s.get_one(Instance, instance_id, populate_existing=True, with_for_update=True)
+        if instance.name == name:
+            return
+        renamed = Event(RENAMED, {"old_name": instance.name, "name": name})
+        instance.name = name
+        record(s, instance, [renamed])

@@ -29,6 +29,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.temporal_bridge import TemporalBridge
 from models import Database, Datastore, DatastoreVersion, Instance, OperationRow, OperationState
 from models.base import new_id, rows_changed, utcnow
+from models.event_types import ACCEPTED
+from models.outbox import Event, record
 from workflows.contracts import GuestQuestion, Operation
 from workflows.kinds import KINDS
 
@@ -103,6 +105,7 @@ class Operations:
             retry_of=retry_of,
         )
         s.add(row)
+        record(s, s.get_one(Instance, op.instance_id), [Event(ACCEPTED)], row)
         return row
 
     def start(self, row: OperationRow) -> None:

@@ -19,6 +19,8 @@ from api.context import Context, services
 from api.operations import release_unstarted
 from models import Instance, InstanceState, OperationRow, OperationState
 from models.base import rows_changed, utcnow
+from models.event_types import STATUS_RESET
+from models.outbox import Event, record, record_reset
 
 ERROR_TYPE = "StatusReset"
 MESSAGE = "The status was reset while {kind} was running."
@@ -35,6 +37,7 @@ def reset_status(who: Context, instance_id: str) -> None:
         instance = instances.find(s, who, instance_id)
         if instance.state == InstanceState.BUILDING and instance.operation_id is None:
             instance.state = InstanceState.ERROR
+            record(s, instance, [Event(STATUS_RESET)])
 
 
 def _open(who: Context, instance_id: str) -> list[OperationRow]:
@@ -77,3 +80,4 @@ def _settle(s: Session, row: OperationRow, *, free: bool) -> None:
     instance.fault_message = MESSAGE.format(kind=row.kind)
     instance.fault_details = f"{ERROR_TYPE} in operation {row.id}"
     instance.fault_at = utcnow()
+    record_reset(s, instance, s.get_one(OperationRow, row.id, populate_existing=True))

@@ -6,6 +6,7 @@ import hmac
 import json
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from api.auth import Grant
+from api.context import base_url
 from models.base import new_id
 from security.keyring import Keyring, Unsealable
 
+PATH = "/identity"
+"""Where the API serves the development identity."""
 PURPOSE = "token"
 CONTEXT = "development-identity"
 LIFETIME = 12 * 3600
@@ -77,8 +81,6 @@ class Directory:
 
 
 class DevelopmentTokens:
-    identity_path = "/identity/v3"
-
     def __init__(self, directory: Directory, keyring: Keyring) -> None:
         self.directory, self._keyring = directory, keyring
         self._unsealed = lru_cache(MOST_REMEMBERED)(self._unseal)
@@ -109,7 +111,11 @@ class DevelopmentTokens:
             return None
         return body
 
-    def check(self, token: str) -> Grant | None:
+    def identity_url(self) -> str:
+        return f"{base_url()}{PATH}/v3"
+
+    def check(self, environ: Mapping[str, Any]) -> Grant | None:
+        token = environ.get("HTTP_X_AUTH_TOKEN", "")
         opened = self.open(token) if token else None
         if opened is None:
             return None

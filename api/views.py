@@ -6,21 +6,52 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow, OperationState, OperationStep
+from models import (
+    Datastore,
+    DatastoreVersion,
+    EventSubscription,
+    FlavorRow,
+    Instance,
+    InstanceState,
+    OperationRow,
+    OperationState,
+    OperationStep,
+)
 from workflows.kinds import KINDS
 
-Row = tuple[Instance, str | None, str, str, str]
-"""An instance, the kind of its open operation, its version's name and number, its datastore's name."""
+Row = tuple[Instance, str | None, str, str, str, str | None, datetime | None, int | None]
+"""An instance, the kind of its open operation, its version's name and number, its datastore's name; and of its guest's last report, if there is
+one: the engine's state, when it was received, the bytes used of the volume."""
+
+ENGINE = {"running": "HEALTHY", "blocked": "BLOCKED", "stopped": "SHUTDOWN", "none": "SHUTDOWN"}
+"""The guest's word for its engine, in the words that clients know."""
+GIB = 2**30
+UNMEASURED = ("BUILD", "REBOOT", "SHUTDOWN")
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """`silent`: the report is older than it should be."""
+
+    engine: str
+    silent: bool = False
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """For whom a view is made."""
+    """For whom a view is made, and when.  A guest that was heard of last before `silent_before` is silent."""
 
     base: str
     project_id: str
     region: str = ""
     is_admin: bool = False
+    silent_before: datetime | None = None
+
+    def telemetry(self, row: Row) -> Telemetry | None:
+        engine, received_at = row[5], row[6]
+        if engine is None or received_at is None:
+            return None
+        return Telemetry(engine, silent=self.silent_before is not None and received_at < self.silent_before)
 
     def links(self, collection: str, id: str) -> list[dict[str, str]]:
         return [
@@ -39,10 +70,11 @@ def instant(at: datetime | None) -> str | None:
     return at.replace(tzinfo=None).isoformat(timespec="milliseconds") if at else None
 
 
-def status_of(instance: Instance, operation_kind: str | None) -> tuple[str, str]:
-    """(status, operating_status) from the lasting state and the kind of the operation that runs on it now.
+def status_of(instance: Instance, operation_kind: str | None, telemetry: Telemetry | None) -> tuple[str, str]:
+    """(status, operating_status) from the lasting state, the kind of the operation that runs on it now, and the guest's last report.
 
-    After a reset of the status nobody has looked at the engine: HEALTHY is said again once an operation has ended well.
+    Of a guest that has never reported only operations tell: after a reset of the status nobody has looked at its engine, and HEALTHY is
+    said again once an operation has ended well.
     """
     running = KINDS[operation_kind].status if operation_kind else ""
     if running:
@@ -51,14 +83,17 @@ def status_of(instance: Instance, operation_kind: str | None) -> tuple[str, str]
         case InstanceState.BUILDING:
             return "BUILD", ""
         case InstanceState.READY:
-            return "ACTIVE", "ERROR" if instance.fault_message else "HEALTHY"
+            status, assumed = "ACTIVE", "ERROR" if instance.fault_message else "HEALTHY"
         case _:
-            return "ERROR", "ERROR" if instance.server_key else "FAILED"
+            status, assumed = "ERROR", "ERROR" if instance.server_key else "FAILED"
+    if telemetry is None or assumed == "FAILED":
+        return status, assumed
+    return status, "UNKNOWN" if telemetry.silent else ENGINE[telemetry.engine]
 
 
 def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
-    instance, kind, version, _number, datastore = row
-    status, operating_status = status_of(instance, kind)
+    instance, kind, version, _number, datastore, *_ = row
+    status, operating_status = status_of(instance, kind, viewer.telemetry(row))
     addresses = instance.addresses
     view: dict[str, Any] = {
         "id": instance.id,
@@ -81,11 +116,14 @@ def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
 
 
 def instance_detail(row: Row, viewer: Viewer) -> dict[str, Any]:
-    instance, number = row[0], row[3]
+    instance, number, received_at, volume_used = row[0], row[3], row[6], row[7]
     view = instance_in_list(row, viewer)
     view["datastore"]["version_number"] = number
     view["created"] = stamp(instance.created_at)
-    view["updated"] = view["service_status_updated"] = stamp(instance.updated_at)
+    view["updated"] = stamp(instance.updated_at)
+    view["service_status_updated"] = stamp(received_at or instance.updated_at)
+    if volume_used is not None and view["status"] not in UNMEASURED:
+        view["volume"]["used"] = round(volume_used / GIB, 2)
     if instance.fault_message and instance.fault_at:
         view["fault"] = {
             "message": instance.fault_message,
@@ -178,4 +216,23 @@ def step(row: OperationStep) -> dict[str, Any]:
         "error": row.error,
         "started": instant(row.started_at),
         "finished": instant(row.finished_at),
+    }
+
+
+def event_subscription(row: EventSubscription, viewer: Viewer) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "project_id": row.project_id,
+        "user_id": row.user_id,
+        "queue": row.queue,
+        "flavor": row.flavor,
+        "instance_id": row.instance_id,
+        "types": row.types,
+        "ttl": row.ttl,
+        "status": "WAITING" if row.failures else "ACTIVE",
+        "reason": row.reason or None,
+        "retry_at": instant(row.retry_at),
+        "dropped": row.dropped,
+        "created": instant(row.created_at),
+        "links": viewer.links("event-subscriptions", row.id),
     }

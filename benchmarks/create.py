@@ -1,4 +1,7 @@
-"""POST -> ACTIVE of a MariaDB, against a bare shell script that does the same engine work."""
+"""POST -> ACTIVE of a MariaDB, against a bare shell script that does the same engine work from nothing.
+
+Coffer is measured as its users have it: new servers are copies of an empty database that `coffer up` has made.  The table says so.
+"""
 
 import os
 import pwd
@@ -15,9 +18,10 @@ from benchmarks.stack import Stack
 FLOOR = r"""
 set -eu
 home=$1 user=$2
-mariadb-install-db --no-defaults --datadir="$home/data" --user="$user" --skip-test-db --auth-root-authentication-method=socket >"$home/log" 2>&1
-/usr/sbin/mariadbd --no-defaults --datadir="$home/data" --user="$user" --socket="$home/s" --pid-file="$home/pid" \
-    --bind-address=127.63.0.1 --port=3306 --innodb-buffer-pool-size=128M >>"$home/log" 2>&1 &
+mariadb-install-db --no-defaults --datadir="$home/data" --tmpdir="$home" --user="$user" --skip-test-db \
+    --auth-root-authentication-method=socket >"$home/log" 2>&1
+/usr/sbin/mariadbd --no-defaults --datadir="$home/data" --tmpdir="$home" --user="$user" \
+    --socket="$home/s" --pid-file="$home/pid" --bind-address=127.63.0.1 --port=3306 --innodb-buffer-pool-size=128M >>"$home/log" 2>&1 &
 until mariadb-admin --no-defaults --socket="$home/s" ping >/dev/null 2>&1; do sleep 0.02; done
 mariadb --no-defaults --socket="$home/s" <<'SQL'
 CREATE USER os_admin@localhost IDENTIFIED BY 'a-Password-1';
@@ -70,6 +74,10 @@ def _job_seconds(stack: Stack) -> float:
     return journal.stat().st_mtime - (state / "generation").stat().st_mtime
 
 
+def _starting_point(stack: Stack) -> str:
+    return "a copy" if any((stack.state / "cloud" / "images").glob("mariadb-*")) else "install-db"
+
+
 def _until_gone(stack: Stack, instance_id: str) -> None:
     while any(i["id"] == instance_id for i in stack.call("GET", "/instances")["instances"]):
         time.sleep(0.05)
@@ -85,8 +93,8 @@ def rows(stack: Stack, runs: int) -> list[tuple[str, str, str, bool]]:
         share.append(one[1])
     ratio = statistics.median(w / f for w, f in zip(whole, floor, strict=True))
     return [
-        ("bare shell script, s", f"{statistics.median(floor):.2f}", "", True),
-        ("POST -> ACTIVE, s", f"{statistics.median(whole):.2f}", "", True),
+        ("bare shell script (from install-db), s", f"{statistics.median(floor):.2f}", "", True),
+        (f"POST -> ACTIVE (from {_starting_point(stack)}), s", f"{statistics.median(whole):.2f}", "", True),
         ("ratio to the script", f"{ratio:.2f}", "<= 1.5", ratio <= 1.5),
         ("control plane's share, s", f"{statistics.median(share):.2f}", "<= 1.0", statistics.median(share) <= 1.0),
     ]

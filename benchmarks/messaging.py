@@ -43,9 +43,14 @@ class Api:
 
     def cpu(self) -> float:
         """Milliseconds that its processes have used until now."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        # The kernel's number for the CPU clock of a process; /proc counts in hundredths of a second only.
-        return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in (self.pid, *map(int, children))) / 1e6
+        return process_cpu_ms(self.pid)
+
+
+def process_cpu_ms(pid: int) -> float:
+    """CPU milliseconds that a process and its children have used until now."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    # The kernel's number for the CPU clock of a process; /proc counts in hundredths of a second only.
+    return sum(time.clock_gettime_ns((~one << 3) | 2) for one in (pid, *map(int, children))) / 1e6
 
 
 def rows(stack: Stack) -> list[tuple[str, str, str, bool]]:

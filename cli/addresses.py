@@ -38,7 +38,8 @@ def host_before(state: StateDir) -> str:
 
 
 def read_config(state: StateDir) -> configparser.RawConfigParser:
-    conf = configparser.RawConfigParser(default_section="\0")  # to oslo.config, DEFAULT is a section like the others
+    # To oslo.config, DEFAULT is a section like the others, and one that is there twice is one.
+    conf = configparser.RawConfigParser(default_section="\0", strict=False)
     conf.read(state.config)
     return conf
 

@@ -18,6 +18,7 @@ class Version:
     image_id: str = ""
 
 
+DEFAULT_DATASTORE = "mariadb"
 VERSIONS = (
     Version("mariadb", "10.11", "10.11", "mariadb"),
     Version("postgresql", "15", "15", "postgresql"),

@@ -19,9 +19,13 @@ COLOURS = {
     "ACTIVE": "green",
     "DONE": "green",
     "ready": "green",
+    "there": "green",
+    "ok": "green",
     "running": "green",
     "RUNNING": "cyan",
     "STARTED": "cyan",
+    "made": "cyan",
+    "would be made": "cyan",
     "PENDING": "cyan",
     "BUILD": "cyan",
     "WAITING": "yellow",
@@ -29,6 +33,10 @@ COLOURS = {
     "FAILED": "red",
     "ERROR": "red",
     "stopped": "red",
+    "missing": "red",
+    "wrong": "red",
+    "failed": "red",
+    "away": "red",
 }
 
 

@@ -15,11 +15,13 @@ from cli import catalog, schema
 from cli.addresses import api_url, read_config, temporal_address, ui_url
 from cli.ports import Ports
 from cli.statedir import StateDir, read_json, write_private
+from messaging.service import Messaging
 from migrations import runner
 from models import Database
 from security import keyring
 
 REGION = "RegionOne"
+POOL = "default"
 HEADER = (
     "# Written by `coffer up`, which sets addresses and paths anew each time; every other option that is added here stays.\n\n"
 )
@@ -42,7 +44,7 @@ USERS = (
 def prepare(state: StateDir, host: str, ports: Ports) -> None:
     state.make()
     write_config(state, host, ports)
-    keyring.create(state.keyring)
+    keys = keyring.create(state.keyring)
     write_identity(state)
     write_clouds(state, host, ports)
     url = database_url(state)
@@ -52,8 +54,20 @@ def prepare(state: StateDir, host: str, ports: Ports) -> None:
     database = Database(url)
     try:
         catalog.seed(database)
+        make_pool(state, database, keys)
     finally:
         database.close()
+
+
+def make_pool(state: StateDir, database: Database, keys: keyring.Keyring) -> None:
+    """Messages have a place from the beginning: guests report through them.  Pools that an administrator has registered are enough."""
+    messaging = Messaging(database, keys)
+    try:
+        if not messaging.stores.names():
+            messaging.pools.put(POOL, {"uri": f"sqlite:///{state.messages}", "weight": 100})
+            state.messages.chmod(0o600)
+    finally:
+        messaging.close()
 
 
 def database_url(state: StateDir) -> str:
@@ -70,11 +84,13 @@ def write_config(state: StateDir, host: str, ports: Ports) -> None:
         "secrets": {"keyring_file": str(state.keyring)},
         "cloud": {"driver": "local", "local_directory": str(state.cloud)},
     }
-    for section, options in ours.items():
+    defaults = {"DEFAULT": {"default_datastore": catalog.DEFAULT_DATASTORE}}
+    for section, options in {**ours, **defaults}.items():
         if not conf.has_section(section):
             conf.add_section(section)
         for name, value in options.items():
-            conf.set(section, name, value)
+            if section in ours or not conf.has_option(section, name):
+                conf.set(section, name, value)
     out = io.StringIO(HEADER)
     out.seek(0, io.SEEK_END)
     conf.write(out)

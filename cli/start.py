@@ -69,6 +69,7 @@ def up(want: Want, on_ready: Callable[[], None] = lambda: None, detached: bool =
         say = Narrator(state, sys.stderr)
         say(f"state in {state.root}")
         provision.prepare(state, want.host, ports)
+        localservers.prepare(state, say)
         localservers.power_on(state, say)
         checks = Checks(api_url(want.host, ports), temporal_address(want.host, ports))
         supervisor = Supervisor(state, parts.parts(state, want.host, ports), checks.by_name(), say, _environment())

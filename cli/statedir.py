@@ -45,6 +45,10 @@ class StateDir:
         return self.root / "coffer.db"
 
     @property
+    def messages(self) -> Path:
+        return self.root / "messages.db"
+
+    @property
     def temporal(self) -> Path:
         return self.root / "temporal.db"
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rich.live import Live
@@ -12,6 +13,8 @@ from cli.output import cell, console, message, took
 from cli.rest import Api
 
 POLL = 0.15
+LAST_STEP_WITHIN = 3.0
+RUNNING = "RUNNING"
 OVER = ("DONE", "FAILED", "CANCELLED")
 """States that an operation, and a step, never leaves."""
 
@@ -24,15 +27,26 @@ def fetch(api: Api, id: str) -> dict[str, Any]:
 def follow(api: Api, id: str) -> dict[str, Any]:
     """Show each step as it happens, until the operation is over; without a terminal, a line for each that ended."""
     out = console()
+    looks = _until_told(api, id)
     if not out.is_terminal:
-        return _narrate(api, id)
+        return _narrate(looks)
     with Live(console=out, refresh_per_second=8) as live:
-        while True:
-            found = fetch(api, id)
+        for found in looks:
             live.update(table_of(found))
-            if found["state"] in OVER:
-                return found
-            time.sleep(POLL)
+    return found
+
+
+def _until_told(api: Api, id: str) -> Iterator[dict[str, Any]]:
+    """The operation as it goes on, up to its end.  Its last step, which ends it, is written down as ended a moment later."""
+    patience = LAST_STEP_WITHIN
+    while True:
+        found = fetch(api, id)
+        yield found
+        if found["state"] in OVER:
+            if patience <= 0 or all(step["state"] != RUNNING for step in found["steps"]):
+                return
+            patience -= POLL
+        time.sleep(POLL)
 
 
 def wait(api: Api, id: str, within: float = math.inf) -> dict[str, Any]:
@@ -70,14 +84,11 @@ def time_of(step: dict[str, Any], operation: dict[str, Any]) -> str:
     return took(step["started"], operation["finished"], is_open=operation["state"] not in OVER)
 
 
-def _narrate(api: Api, id: str) -> dict[str, Any]:
+def _narrate(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
     told: set[str] = set()
-    while True:
-        found = fetch(api, id)
+    for found in looks:
         for step in found["steps"]:
             if step["id"] not in told and step["finished"]:
                 told.add(step["id"])
                 print(f"  {step['name']:<24} {step['state']:<8} attempts {step['attempts']}  {time_of(step, found)}", flush=True)
-        if found["state"] in OVER:
-            return found
-        time.sleep(POLL)
+    return found

@@ -1,25 +1,29 @@
 """What Coffer needs from a cloud, as small protocols.  Every driver passes tests/contract/clouds.
 
 Names carry the promise: `create_*` finds by key or creates, `delete_*` accepts absence, `show_*` gives None for what is not there,
-`*_of` lists everything that carries an owner's tag.  A key is unique within a project of the cloud and chosen by the caller
-before the call, so that a repeated call finds what an earlier one made.  No call waits for a status: the caller looks again.
+`*_of` lists everything that carries an owner's tag, and `servers`, `volumes` and `ports` all that was made through here.  A key is
+unique within a project of the cloud and chosen by the caller before the call, so that a repeated call finds what an earlier one made.
+No call waits for a status: the caller looks again.  What meets another call's half-done work may raise CloudError 409: it is tried
+again.
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class CloudError(Exception):
     """Raised by every driver in place of its library's own exceptions.
 
-    `status` is the HTTP status the cloud gave (or the nearest): 400 and 403 are final, everything else may pass.
-    The message is for operators and holds no secret.
+    `status` is the HTTP status the cloud gave (or the nearest): 400, 403 (a quota) and 413 are final, everything else may pass.
+    `retry_after`: seconds the cloud asks to be left alone.  The message is for operators and holds no secret.
     """
 
-    def __init__(self, message: str, status: int = 500) -> None:
+    def __init__(self, message: str, status: int = 500, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class ServerStatus(enum.StrEnum):
@@ -50,7 +54,7 @@ class Flavor:
 
 @dataclass(frozen=True)
 class GuestBoot:
-    """What a new server must know to become a guest.  Holds a private key: never goes into a payload, a log or repr()."""
+    """What a new server must know to become a guest.  Holds secrets: never goes into a payload, a log or repr()."""
 
     instance_id: str
     manager: str
@@ -60,6 +64,8 @@ class GuestBoot:
     """OpenSSH public key line of the control plane, to be installed restricted to the agent's channel."""
     host_key: str = field(repr=False)
     """OpenSSH private key (PEM) that the server's sshd presents."""
+    telemetry: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    """`{"post_to", "period"}` as docs/developer/telemetry.md has it, a signature in it; None: the guest waits to be told."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ class Networks(Protocol):
     def create_port(self, want: WantPort) -> Port: ...
     def show_port(self, key: str) -> Port | None: ...
     def ports_of(self, owner: str) -> list[Port]: ...
+    def ports(self) -> list[Port]: ...
     def delete_port(self, key: str) -> None: ...
 
 
@@ -135,8 +142,9 @@ class Volumes(Protocol):
     def create_volume(self, want: WantVolume) -> Volume: ...
     def show_volume(self, key: str) -> Volume | None: ...
     def volumes_of(self, owner: str) -> list[Volume]: ...
+    def volumes(self) -> list[Volume]: ...
     def delete_volume(self, key: str) -> None:
-        """Raises CloudError 409 while the volume is in use."""
+        """Raises CloudError 409 while the volume is in use or being made."""
         ...
 
 
@@ -144,6 +152,7 @@ class Compute(Protocol):
     def create_server(self, want: WantServer) -> Server: ...
     def show_server(self, key: str) -> Server | None: ...
     def servers_of(self, owner: str) -> list[Server]: ...
+    def servers(self) -> list[Server]: ...
     def reboot_server(self, key: str) -> None:
         """Power off and on again; what was enabled in the guest comes back by itself."""
         ...

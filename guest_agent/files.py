@@ -2,7 +2,10 @@
 # ruff: noqa: PTH105, PTH108, PTH120
 """Files that survive a power loss at any instant."""
 
+import ctypes
 import os
+
+_syncfs = ctypes.CDLL(None, use_errno=True).syncfs
 
 
 def write_durably(path: str, data: bytes, mode: int = 0o600) -> None:
@@ -34,5 +37,16 @@ def sync_directory(path: str) -> None:
     fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_filesystem(path: str) -> None:
+    """Everything on the file system of `path` is on disk when this returns: for many files far quicker than one by one."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _syncfs(fd):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
     finally:
         os.close(fd)

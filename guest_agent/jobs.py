@@ -57,6 +57,7 @@ class Jobs:
         self._build = build
         self._retry_for = retry_for
         self._changed = threading.Condition()
+        self._on_change: Callable[[], None] = lambda: None
         self._records: dict[str, JobRecord] = {}
         self._queue: deque[str] = deque()
         self._generation = journal.load_generation()
@@ -74,6 +75,21 @@ class Jobs:
     @property
     def generation(self) -> int:
         return self._generation
+
+    def listen(self, on_change: Callable[[], None]) -> None:
+        """`on_change` is called whenever a job has changed, by whoever changed it: it must neither wait nor ask back."""
+        with self._changed:
+            self._on_change = on_change
+
+    def overview(self) -> list[JobRecord]:
+        """The jobs that have not ended, in order of arrival, behind the last one that has."""
+        with self._changed:
+            records = sorted(self._records.values(), key=lambda record: record.order)
+        return [record for record in records if record.ended][-1:] + [record for record in records if not record.ended]
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        self._on_change()
 
     def start(self, job_id: str, generation: int, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
         digest = self._journal.digest(kind, spec)
@@ -94,7 +110,7 @@ class Jobs:
             self._next_order += 1
             self._records[job_id] = record
             self._queue.append(job_id)
-            self._changed.notify_all()
+            self._tell()
             return record.status()
 
     def _supersede(self, generation: int) -> None:
@@ -189,7 +205,7 @@ class Jobs:
         self._journal.save(record)
         with self._changed:
             self._records[record.job_id] = record
-            self._changed.notify_all()
+            self._tell()
         return record
 
 

@@ -2,12 +2,24 @@
 
 import json
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from guest_agent.errors import EngineFailed, EngineUnavailable, Internal
 
 MAX_ANSWER = 1 << 20
+STATUS_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """`deaths`: how often it ended unasked since the server booted; `enabled`: whether it is meant to run."""
+
+    state: str
+    pid: int | None
+    deaths: int
+    enabled: bool
 
 
 class Services:
@@ -27,26 +39,29 @@ class Services:
         """Returns when the unit's process is gone."""
         self._call("stop", name=name)
 
-    def state(self, name: str) -> str:
-        return str(self._call("status", name=name)["state"])
+    def restart(self, name: str) -> None:
+        """Returns when the unit is ready again."""
+        self._call("restart", name=name)
 
-    def is_defined(self, name: str) -> bool:
-        try:
-            self.state(name)
-        except UnitNotFound:
-            return False
-        return True
+    def remove(self, name: str) -> None:
+        """Returns when the unit's process is gone and its file too.  Raises UnitNotFound."""
+        self._call("remove", name=name)
 
-    def _call(self, method: str, **params: object) -> dict[str, Any]:
+    def status(self, name: str) -> UnitStatus:
+        status = self._call("status", STATUS_TIMEOUT, name=name)
+        return UnitStatus(status["state"], status["pid"], status["deaths"], status["enabled"])
+
+    def _call(self, method: str, timeout: float | None = None, **params: object) -> dict[str, Any]:
         request = json.dumps({"id": 1, "method": method, "params": params}).encode() + b"\n"
         try:
             with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(timeout)
                 connection.connect(self._path)
                 connection.sendall(request)
                 with connection.makefile("rb") as answers:
                     line = answers.readline(MAX_ANSWER)
         except OSError as error:
-            raise EngineUnavailable(f"init does not answer: {error.strerror}.") from None
+            raise EngineUnavailable(f"init does not answer: {error.strerror or type(error).__name__}.") from None
         if not line.endswith(b"\n"):
             raise EngineUnavailable("init has closed the connection.")
         answer = json.loads(line)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guest_agent import fields
+from guest_agent.telemetry import addresses
+from guest_agent.telemetry.addresses import Destination
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Settings:
     socket: Path
     init_socket: Path
     engine_user: str | None
+    template_dir: Path | None = None
+    telemetry: Destination | None = None
+    ca_file: str | None = None
+    releases_dir: Path | None = None
 
     @classmethod
     def load(cls, path: str) -> "Settings":
@@ -35,10 +41,20 @@ class Settings:
                 **dict.fromkeys(("data_dir", "state_dir", "run_dir", "log_dir", "socket", "init_socket"), fields.text),
                 "ram_mb": fields.integer(64, 1 << 24),
             },
-            optional={"port": fields.integer(1, 65535), "engine_user": fields.text},
+            optional={
+                "port": fields.integer(1, 65535),
+                "engine_user": fields.text,
+                "template_dir": fields.text,
+                "telemetry": addresses.destination,
+                "ca_file": fields.text,
+                "releases_dir": fields.text,
+            },
         )
         for name in ("data_dir", "state_dir", "run_dir", "log_dir", "socket", "init_socket"):
             values[name] = Path(values[name])
+        for name in ("template_dir", "releases_dir"):
+            if values[name]:
+                values[name] = Path(values[name])
         return cls(**values)
 
     def engine_account(self, usual: str) -> str | None:

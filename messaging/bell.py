@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 Heard = Callable[[str, str], None]
 
 
-def meeting_place(keyring: Keyring) -> Path:
-    """The same for all processes with this keyring; short, as paths of sockets must be."""
-    return Path(tempfile.gettempdir()) / f"coffer-bell-{os.getuid()}-{keyring.derive('messaging-bell').hex()[:12]}"
+def meeting_place(keyring: Keyring, purpose: str = "messaging-bell") -> Path:
+    """The same for all processes with this keyring; short, as paths of sockets must be.  Each purpose has its own."""
+    return Path(tempfile.gettempdir()) / f"coffer-bell-{os.getuid()}-{keyring.derive(purpose).hex()[:12]}"
 
 
 class Bell:

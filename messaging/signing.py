@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 from messaging.errors import BadSignature, InvalidRequest
 from messaging.names import check_queue
+from security.keyring import Keyring
 
 KINDS = ("messages", "claims", "subscriptions")
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -26,6 +27,7 @@ EXPIRES_FORMAT = "%Y-%m-%dT%H:%M:%S"
 DEFAULT_VALIDITY = timedelta(days=1)
 LONGEST_VALIDITY = timedelta(days=7)
 LIVE_KEYS = 2
+PURPOSE = "messaging-signed-url"
 _KEY_ID = re.compile(r"[A-Za-z0-9]{1,16}")
 _PATH = re.compile(r"/v2/queues/(?!\.{1,2}/)[A-Za-z0-9_.-]{1,64}/(?:messages|claims|subscriptions)")
 _SIGNATURE = re.compile(r"([A-Za-z0-9]{1,16})-(\d{1,18})-([0-9a-f]{64})")
@@ -53,6 +55,11 @@ class SignedUrl:
     project: str
     expires: str
     signature: str
+
+
+def signer_of(keyring: Keyring, longest: timedelta = LONGEST_VALIDITY) -> "Signer":
+    """Whoever signs for this deployment, or checks what was signed, does it with this one.  The newest key of the keyring signs."""
+    return Signer([SigningKey(key_id, keyring.derive(PURPOSE, key_id)) for key_id in keyring.ids], longest)
 
 
 class Signer:

@@ -2,11 +2,13 @@
 
 from models.base import Base, Database
 from models.datastore import Datastore, DatastoreVersion, FlavorRow
+from models.event import EventSubscription, OutboxRow
 from models.instance import Instance, InstanceState
 from models.messaging import CatalogueRow, MessagingCounter, MessagingFlavorRow, PoolRow
 from models.operation import OperationRow, OperationState, OperationStep, StepState
 from models.quota import QuotaLimit, QuotaUsage
 from models.secret import SecretRow
+from models.telemetry import GuestTelemetry
 
 __all__ = [
     "Base",
@@ -14,7 +16,9 @@ __all__ = [
     "Database",
     "Datastore",
     "DatastoreVersion",
+    "EventSubscription",
     "FlavorRow",
+    "GuestTelemetry",
     "Instance",
     "InstanceState",
     "MessagingCounter",
@@ -22,6 +26,7 @@ __all__ = [
     "OperationRow",
     "OperationState",
     "OperationStep",
+    "OutboxRow",
     "PoolRow",
     "QuotaLimit",
     "QuotaUsage",

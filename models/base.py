@@ -1,7 +1,7 @@
 """The declarative base, column types, and how a transaction is opened."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -71,6 +71,11 @@ class Database:
     def __init__(self, url: str, *, ping: bool = True) -> None:
         self.url = url
         self.engine = _engine(url, ping)
+        self._told: dict[str, Callable[[], None]] = {}
+
+    def when_committed(self, what: str, then: Callable[[], None]) -> None:
+        """Have `then` called after each commit of a transaction that has put `what` into its session's `info`."""
+        self._told[what] = then
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -83,6 +88,8 @@ class Database:
                 s.rollback()
                 raise
             s.commit()
+            for what in self._told.keys() & s.info.keys():
+                self._told[what]()
 
     @contextmanager
     def read(self) -> Iterator[Session]:

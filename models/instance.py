@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, String, Text, update
+from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, String, Text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, UtcDateTime, new_id, rows_changed, utcnow
@@ -63,6 +63,11 @@ class Instance(Base):
     fault_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     root_enabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     root_enabled_by: Mapped[str | None] = mapped_column(String(64))
+
+    event_sequence: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Number of its newest event; drawing the next one locks the row."""
+    exists_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """End of the last period that a notification of its existence was written for."""
 
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, onupdate=utcnow)

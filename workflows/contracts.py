@@ -95,6 +95,16 @@ class GuestJob:
 
 
 @dataclass(frozen=True)
+class JobLook:
+    """What guest.start_job saw: whether the job has ended (well, or it would have raised), and if not, whether the guest can be relied on to
+    report its end."""
+
+    ended: bool = False
+    reports: bool = False
+    revision: int = 0
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an operation ended, for records.finish_operation."""
 
@@ -103,3 +113,11 @@ class Outcome:
     cancelled: bool = False
     error_type: str = ""
     error_message: str = ""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Input of StandingDuty and DutyRound, and of their activity: `subject` is what it is about, a pool's name for instance."""
+
+    activity: str
+    subject: str = ""

@@ -3,11 +3,13 @@
 from temporalio import workflow
 
 from workflows.contracts import Job
+from workflows.guest_jobs import TELEMETRY
 from workflows.options import FORWARD
 from workflows.saga import saga
 
 with workflow.unsafe.imports_passed_through():
     from activities.cinder import CinderActivities as Cinder
+    from activities.messages import MessageActivities as Messages
     from activities.neutron import NeutronActivities as Neutron
     from activities.nova import NovaActivities as Nova
     from activities.operations import OperationActivities as Operations
@@ -26,3 +28,5 @@ class InstanceDelete:
             await s.step(Nova.delete_servers_of, op, options=FORWARD)
             await s.step(Cinder.delete_volumes_of, op, options=FORWARD)
             await s.step(Neutron.delete_ports_of, op, options=FORWARD)
+            if workflow.patched(TELEMETRY):
+                await s.step(Messages.delete_queue, op, options=FORWARD)

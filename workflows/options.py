@@ -43,12 +43,31 @@ GUEST_JOB: dict[str, Any] = {
 }
 """A named job on the guest: bounded by lack of progress inside the activity, not by duration."""
 
+TOLD = _seconds(300)
+"""How long a workflow relies on a guest to report the end of a job before it looks itself."""
+
 FORWARD: dict[str, Any] = {
     "start_to_close_timeout": _seconds(1800),
     "heartbeat_timeout": _seconds(20),
     "retry_policy": _RETRY,
 }
 """A step that must come to its end however long it takes: undo, removal."""
+
+SHIFT: dict[str, Any] = {
+    "start_to_close_timeout": _seconds(900),
+    "heartbeat_timeout": _seconds(6),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=5)
+    ),
+}
+"""A shift of a standing duty: it ends by itself well before its time, and its holder's death is noticed within seconds."""
+
+ROUND: dict[str, Any] = {
+    "start_to_close_timeout": _seconds(1800),
+    "heartbeat_timeout": _seconds(20),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=5),
+}
+"""A round that a schedule began: what it does not get done, the next one will."""
 
 
 def guest_call(deadline: float) -> dict[str, Any]:

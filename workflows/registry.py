@@ -1,9 +1,10 @@
 """Every workflow there is.  The worker, the replayer and the durability matrix take theirs from here."""
 
+from workflows.duties import DutyRound, StandingDuty
 from workflows.guest_read import GuestRead
 from workflows.guest_write import GuestWrite
 from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
 from workflows.instance_restart import InstanceRestart
 
-WORKFLOWS: tuple[type, ...] = (InstanceCreate, InstanceDelete, InstanceRestart, GuestWrite, GuestRead)
+WORKFLOWS: tuple[type, ...] = (InstanceCreate, InstanceDelete, InstanceRestart, GuestWrite, GuestRead, StandingDuty, DutyRound)

@@ -5,8 +5,9 @@ import re
 from flask import current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed, NotAcceptable
 
-from api.context import Context, base_url, services
-from api.errors import BadRequest, Forbidden, NotFound, Unauthorized
+from api.auth import context_of, granted
+from api.context import Context
+from api.errors import BadRequest, Forbidden, NotFound
 from api.messaging.parts import parts
 from api.routes import policy_of, require
 from messaging.errors import BadSignature
@@ -41,17 +42,11 @@ def admit() -> None:
 
 
 def _by_token() -> None:
-    tokens, policies = services().tokens, services().policies
-    grant = tokens.check(request.headers.get("X-Auth-Token", ""))
-    if grant is None:
-        raise Unauthorized(
-            "The request you have made requires authentication.",
-            {"WWW-Authenticate": f'Keystone uri="{base_url()}{tokens.identity_path}"'},
-        )
-    if not grant.project_id:
+    grant = granted()
+    if not grant.project_id and not grant.system:
         raise Forbidden("The token is not scoped to a project.")
-    g.context = Context(grant.user_id, grant.project_id, grant.roles, g.request_id, policies.is_admin(grant.roles))
-    g.signed = False
+    g.context = context_of(grant)
+    g.signed, g.signed_until = False, ""
 
 
 def _by_signature() -> None:
@@ -65,7 +60,7 @@ def _by_signature() -> None:
     for name in [name for name in request.environ if IDENTITY.match(name)]:
         del request.environ[name]
     g.context = Context("signed-url", shown.project, (), g.request_id, is_admin=False)
-    g.signed = True
+    g.signed, g.signed_until = True, shown.expires
 
 
 def _shown() -> SignedUrl:

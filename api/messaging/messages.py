@@ -19,7 +19,7 @@ blueprint = Blueprint("messages", __name__, url_prefix="/queues/<queue>/messages
 @blueprint.post("")
 @policy("messages:create")
 def post(queue: str) -> ResponseReturnValue:
-    """A signed request never makes a queue: what was deleted stays deleted."""
+    """A signed request never makes a queue: what was deleted stays deleted.  A guest whose URL is half through is given its next one."""
     given = reading.fields(required=("messages",), strict=False)["messages"]
     if not isinstance(given, list) or not given:
         raise InvalidBody("messages must be an array with at least one message.")
@@ -27,7 +27,10 @@ def post(queue: str) -> ResponseReturnValue:
     size = request.content_length or 0
     ids = messaging().messages.post(project(), queue, drafts, client(), size=size, create=not g.signed)
     parts().waiters.ring(project(), queue)
-    answer = reply({"resources": [views.message_path(queue, id) for id in ids]}, 201)
+    body: dict[str, Any] = {"resources": [views.message_path(queue, id) for id in ids]}
+    if g.signed and (post_to := parts().urls.next(project(), queue, g.signed_until)):
+        body["post_to"] = post_to
+    answer = reply(body, 201)
     answer.headers["Location"] = f"{views.queue_path(queue)}/messages?ids={','.join(ids)}"
     return answer
 

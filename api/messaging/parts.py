@@ -10,12 +10,12 @@ from oslo_config.cfg import ConfigOpts
 from api.messaging.waiting import Waiters
 from messaging.bell import Bell, meeting_place
 from messaging.service import Messaging
-from messaging.signing import Signer, SigningKey
+from messaging.signing import Signer, signer_of
 from models import Database
 from security.keyring import Keyring
+from telemetry.urls import GuestUrls
 
 EXTENSION = "coffer-messaging"
-SIGNING = "messaging-signed-url"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Parts:
     messaging: Messaging
     signer: Signer
     waiters: Waiters
+    urls: GuestUrls
 
 
 def build(conf: ConfigOpts, database: Database, keyring: Keyring) -> Parts:
@@ -31,13 +32,8 @@ def build(conf: ConfigOpts, database: Database, keyring: Keyring) -> Parts:
     most = options.max_waiters or max(1, conf.api.threads // 2)
     messaging = Messaging(database, keyring)
     waiters = Waiters(most, Bell(meeting_place(keyring)), messaging.queues.due)
-    return Parts(options, messaging, signer(options, keyring), waiters)
-
-
-def signer(options: ConfigOpts.GroupAttr, keyring: Keyring) -> Signer:
-    """Signs with a key derived from the newest of the keyring; whoever signs URLs for this API does it with this one."""
-    keys = [SigningKey(key_id, keyring.derive(SIGNING, key_id)) for key_id in keyring.ids]
-    return Signer(keys, timedelta(seconds=options.signed_url_lifetime))
+    signer = signer_of(keyring, timedelta(seconds=options.signed_url_lifetime))
+    return Parts(options, messaging, signer, waiters, GuestUrls(conf, signer))
 
 
 def install(app: Flask, parts: Parts) -> None:

@@ -1,7 +1,7 @@
-from api.policies.base import ADMIN, OWNER, rule
+from api.policies.base import ADMIN, MANAGEMENT, OWNER, rule
 
 RULES = (
-    rule("quota:show", OWNER, "Show the quotas of one's own project.", "GET", "/mgmt/quotas/{project}"),
-    rule("quota:show_any", ADMIN, "Show the quotas of any project.", "GET", "/mgmt/quotas/{project}"),
-    rule("quota:update", ADMIN, "Change the quotas of a project.", "PUT", "/mgmt/quotas/{project}"),
+    rule("quota:show", OWNER, "Show the quotas of one's own project.", "GET", "/mgmt/quotas/{project}", MANAGEMENT),
+    rule("quota:show_any", ADMIN, "Show the quotas of any project.", "GET", "/mgmt/quotas/{project}", MANAGEMENT),
+    rule("quota:update", ADMIN, "Change the quotas of a project.", "PUT", "/mgmt/quotas/{project}", MANAGEMENT),
 )

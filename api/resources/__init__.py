@@ -1,6 +1,6 @@
 """All routes below /v1.0/<project_id>."""
 
-from api.resources import datastores, extensions, flavors, instances, limits, operations, quotas, users
+from api.resources import datastores, events, extensions, flavors, instances, limits, operations, quotas, users
 
 ROUTES = (
     instances.routes,
@@ -11,4 +11,5 @@ ROUTES = (
     limits.routes,
     quotas.routes,
     operations.routes,
+    events.routes,
 )

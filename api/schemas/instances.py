@@ -132,6 +132,7 @@ class DatastoreShown(Schema):
 
 class Volume(Schema):
     size = fields.Integer(required=True)
+    used = fields.Float(metadata={"description": "GiB in use as the guest reported last; with details only."})
 
 
 class Address(Schema):
@@ -147,7 +148,7 @@ class InstanceFault(Schema):
 
 
 STATUS = validate.OneOf(["BUILD", "ACTIVE", "REBOOT", "SHUTDOWN", "ERROR"])
-OPERATING = validate.OneOf(["", "HEALTHY", "ERROR", "FAILED"])
+OPERATING = validate.OneOf(["", "HEALTHY", "BLOCKED", "SHUTDOWN", "UNKNOWN", "ERROR", "FAILED"])
 
 
 class InstanceInList(Schema):
@@ -169,7 +170,9 @@ class InstanceInList(Schema):
 class Instance(InstanceInList):
     created = fields.String(required=True)
     updated = fields.String(required=True)
-    service_status_updated = fields.String(required=True)
+    service_status_updated = fields.String(
+        required=True, metadata={"description": "When the guest reported last; before its first report the same as `updated`."}
+    )
     fault = fields.Nested(InstanceFault)
     password = fields.String(metadata={"description": "Root's password, in the answer to the create that asked for it."})
     server_id = fields.String(metadata={"description": "For administrators."})

@@ -1,15 +1,17 @@
 """coffer up, down, status."""
 
+import logging
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cli import lifecycle
-from cli.errors import NOT_RUNNING
-from cli.output import console, json_option, show_one, state_option, table
+from cli.errors import FAILED, NOT_RUNNING
+from cli.output import console, json_option, show, show_one, state_option, table
 from cli.ports import WantPorts
 from cli.statedir import LOOPBACK, resolve
 
@@ -72,11 +74,24 @@ def down(state: Path | None, purge: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="COFFER_CONFIG",
+    metavar="FILE",
+    help="Configuration file: check the services of that deployment.",
+)
 @state_option
 @json_option
 @click.pass_context
-def status(ctx: click.Context, state: Path | None, as_json: bool) -> None:
-    """What runs of a state directory.  Exit code 0: running; 4: not."""
+def status(ctx: click.Context, config: Path | None, state: Path | None, as_json: bool) -> None:
+    """What runs of a state directory.  Exit code 0: running; 4: not.
+
+    With --config: whether all answers that the deployment needs, and what to do about what does not.  Exit code 1: something does not.
+    """
+    if config:
+        _show_services(ctx, config, as_json)
+        return
     out = lifecycle.status(resolve(state))
     if as_json:
         show_one(out, as_json)
@@ -84,6 +99,16 @@ def status(ctx: click.Context, state: Path | None, as_json: bool) -> None:
         _show_status(out)
     if not out["running"]:
         ctx.exit(NOT_RUNNING)
+
+
+def _show_services(ctx: click.Context, config: Path, as_json: bool) -> None:
+    from cli import deployment, services  # the SDKs that these need take a second to load
+
+    logging.disable()  # what the libraries say of it is in the table
+    found = list(services.check(deployment.load(config, None)))
+    show([asdict(row) for row in found], ("service", "state", "found", "mend"), as_json)
+    if not all(row.state in services.GOOD for row in found):
+        ctx.exit(FAILED)
 
 
 def _show_status(status: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ Servers outlive the process that made them.  After a reboot of the host they are
 import sys
 from pathlib import Path
 
+from clouds.local import images
 from clouds.local.layout import Programs, login_name
 from clouds.local.networks import LocalNetworks
 from clouds.local.servers import LocalCompute
@@ -30,3 +31,9 @@ def local_cloud(
         compute=LocalCompute(state, Programs(python, agent_module), ssh_port),
         guest_login=login_name(),
     )
+
+
+def prepare_images(directory: Path, *, python: str = sys.executable) -> None:
+    """Once per cloud and version of an engine: what its servers then need not make one by one.  Raises CloudError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    images.prepare(State(directory), Programs(python, "guest_agent"))

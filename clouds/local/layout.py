@@ -17,48 +17,6 @@ SOCKET_PATH_LIMIT = 107
 LONGEST_SOCKET = "run/db/.s.PGSQL.65535"
 PRIVILEGE_SEPARATION_DIRECTORY = Path("/run/sshd")
 
-SSHD_CONFIG = """\
-ListenAddress {address}:{port}
-HostKey {root}/host_key
-HostKeyAlgorithms ssh-ed25519
-KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org
-Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com
-PubkeyAcceptedAlgorithms ssh-ed25519
-PidFile none
-UsePAM {use_pam}
-StrictModes no
-UseDNS no
-LogLevel INFO
-
-AllowUsers {user}
-PermitRootLogin forced-commands-only
-AuthenticationMethods publickey
-AuthorizedKeysFile {root}/authorized_keys
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-MaxAuthTries 3
-LoginGraceTime 20
-MaxStartups 32:30:128
-MaxSessions 10
-ClientAliveInterval 15
-ClientAliveCountMax 3
-
-DisableForwarding yes
-AllowTcpForwarding no
-AllowAgentForwarding no
-AllowStreamLocalForwarding no
-X11Forwarding no
-PermitTunnel no
-PermitTTY no
-PermitUserRC no
-PermitUserEnvironment no
-PrintMotd no
-PrintLastLog no
-Subsystem coffer-guest coffer-guest
-# The login shell runs the forced command: nothing in the account's home may have a say in it.
-SetEnv HOME={root}
-"""
-
 
 @dataclass(frozen=True)
 class Programs:
@@ -85,12 +43,13 @@ class Programs:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server lives: its directory, its volume's directory, its address."""
+    """Where a server lives: its directory, its volume's directory, its address; and where its image keeps templates."""
 
     root: Path
     data: Path
     address: str
     ssh_port: int
+    templates: Path
 
     def check(self) -> None:
         longest = str(self.root / LONGEST_SOCKET)
@@ -109,12 +68,21 @@ def write_server(place: Place, boot: GuestBoot, programs: Programs) -> None:
     root.mkdir(mode=0o755, exist_ok=True)
     for name, mode in (("run", 0o755), ("run/db", 0o755), ("log", 0o755), ("units", 0o700), ("state", 0o700)):
         (root / name).mkdir(mode=mode, exist_ok=True)
+    _link_releases(root / "releases", programs)
     write_durably(root / "agent.json", json.dumps(_agent_settings(place, boot), indent=1), 0o600)
     write_durably(root / "host_key", boot.host_key.rstrip("\n") + "\n", 0o600)
-    write_durably(root / "authorized_keys", _authorized_key(root, boot.authorized_key, programs), 0o600)
-    write_durably(root / "sshd_config", _sshd_config(place), 0o600)
+    write_durably(root / "authorized_keys", _authorized_key(root, boot.authorized_key, programs.python), 0o600)
+    write_durably(root / "sshd_config", _sshd_config(place, programs), 0o600)
     for name, unit in (("agent", _agent_unit(root, programs)), ("sshd", _sshd_unit(root))):
         write_durably(root / "units" / f"{name}.json", json.dumps(unit, indent=1), 0o600)
+
+
+def _link_releases(releases: Path, programs: Programs) -> None:
+    """The agent's first release is this host's own; an upgrade leads `current` elsewhere, which stays."""
+    releases.mkdir(mode=0o755, exist_ok=True)
+    for name in ("base", "current"):
+        if not (releases / name).is_symlink():
+            (releases / name).symlink_to(programs.package_root)
 
 
 def login_name() -> str:
@@ -138,13 +106,17 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
         "socket": str(root / "run/agent.sock"),
         "init_socket": str(root / "run/init.sock"),
         "engine_user": None,
+        "releases_dir": str(root / "releases"),
+        "template_dir": str(place.templates),
+        "telemetry": boot.telemetry and dict(boot.telemetry),
+        "ca_file": None,
     }
 
 
 def _agent_unit(root: Path, programs: Programs) -> dict[str, object]:
     return {
         "argv": [programs.python, "-m", programs.agent_module, str(root / "agent.json")],
-        "env": programs.environment(),
+        "env": {**programs.environment(), "PYTHONPATH": f"{root}/releases/current:{root}/releases/current/vendor"},
         "stop_timeout": 10,
         "log": str(root / "log/agent.log"),
     }
@@ -160,8 +132,9 @@ def _sshd_unit(root: Path) -> dict[str, object]:
     return {"argv": [sshd, "-D", "-e", "-f", str(root / "sshd_config")], "stop_timeout": 5, "log": str(root / "log/sshd.log")}
 
 
-def _sshd_config(place: Place) -> str:
-    return SSHD_CONFIG.format(
+def _sshd_config(place: Place, programs: Programs) -> str:
+    template = (programs.package_root / "guest_agent/boot/sshd_config.template").read_text(encoding="ascii")
+    return template.format(
         address=place.address,
         port=place.ssh_port,
         root=place.root,
@@ -170,12 +143,12 @@ def _sshd_config(place: Place) -> str:
     )
 
 
-def _authorized_key(root: Path, key: str, programs: Programs) -> str:
+def _authorized_key(root: Path, key: str, python: str) -> str:
     words = key.split()
     if len(words) < 2 or words[0] != "ssh-ed25519" or "\n" in key.strip():
         raise CloudError("The authorized key is not one Ed25519 public key.", 400)
-    channel = programs.package_root / "guest_agent/channel.py"
-    command = shlex.join([programs.python, "-I", "-S", str(channel), str(root / "run/agent.sock")])
+    channel = root / "releases/current/guest_agent/channel.py"
+    command = shlex.join([python, "-I", "-S", str(channel), str(root / "run/agent.sock")])
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     return f'restrict,command="exec {quoted}" {words[0]} {words[1]}\n'
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from clouds.local import initprocess, layout, volumes
+from clouds.local import images, initprocess, layout, volumes
 from clouds.local.layout import Place, Programs
 from clouds.local.state import Record, State, short_id
 from clouds.ports import CloudError, Server, ServerStatus, WantServer
@@ -35,6 +35,9 @@ class LocalCompute:
 
     def servers_of(self, owner: str) -> list[Server]:
         return [self._server(record) for record in self._state.servers.all() if record["owner"] == owner]
+
+    def servers(self) -> list[Server]:
+        return [self._server(record) for record in self._state.servers.all()]
 
     def reboot_server(self, key: str) -> None:
         id = short_id(key)
@@ -121,7 +124,7 @@ class LocalCompute:
 
     def _place(self, record: Record) -> Place:
         data = volumes.data_directory(self._state, record["volume_id"])
-        return Place(self._root(record), data, record["address"], self._ssh_port)
+        return Place(self._root(record), data, record["address"], self._ssh_port, images.template_directory(self._state))
 
     def _server(self, record: Record) -> Server:
         status, fault = self._status(record)

@@ -3,7 +3,7 @@
 import os
 import pwd
 import shutil
-import subprocess
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ class Datastore(ABC):
         self.account = settings.engine_account(self.usual_account)
         self.data = settings.data_dir / "data"
         self.log_file = settings.log_dir / "engine.log"
+        self._making_password = threading.Lock()
 
     # What an engine provides.
 
@@ -186,8 +187,9 @@ class Datastore(ABC):
     def admin_password(self) -> str:
         """Made on this server, kept in a file of the agent's own, and known nowhere else."""
         path = self.settings.state_dir / f"{self.admin}.password"
-        if not path.exists():
-            write_durably(str(path), os.urandom(24).hex().encode())
+        with self._making_password:
+            if not path.exists():
+                write_durably(str(path), os.urandom(24).hex().encode())
         return path.read_text(encoding="ascii")
 
     def engine_directory(self, path: Path, mode: int = 0o700) -> Path:
@@ -212,27 +214,3 @@ class Datastore(ABC):
     def _remove_left_behind(self) -> None:
         for left_behind in self.settings.data_dir.glob("data.*"):
             shutil.rmtree(left_behind, ignore_errors=True)
-
-    def run_program(self, argv: Sequence[str], user: str | None = None) -> None:
-        """Run one of the engine's own programs to its end, as `user` or as the agent."""
-        extra_groups: list[int] | None = [] if user else None
-        group = pwd.getpwnam(user).pw_gid if user else None
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-        try:
-            subprocess.run(
-                argv,
-                check=True,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                cwd="/",
-                user=user,
-                group=group,
-                extra_groups=extra_groups,
-            )
-        except FileNotFoundError:
-            raise EngineFailed(f"{argv[0]} is not installed on this server.") from None
-        except subprocess.CalledProcessError as error:
-            lines = (error.stdout + error.stderr).decode(errors="replace").splitlines()
-            tail = " | ".join(lines[-LOG_TAIL_LINES:])
-            raise EngineFailed(f"{argv[0]} ended with status {error.returncode}. {tail}") from None

@@ -26,6 +26,7 @@ class Service:
         self.state = "stopped"
         self.pid: int | None = None
         self.exit_code: int | None = None
+        self.deaths = 0
         self.since = time.time()
         self.deadline: float | None = None
         self.notify: NotifySocket | None = None
@@ -95,7 +96,9 @@ class Service:
         if stopping:
             self._settle("stopped")
             self._stopped()
-        elif ready:
+            return
+        self.deaths += 1
+        if ready:
             if time.monotonic() - self._started >= STABLE_AFTER:
                 self._backoff = FIRST_BACKOFF
             self._settle("stopped" if exit_code == 0 and self.unit.restart != "always" else "failed")
@@ -105,7 +108,14 @@ class Service:
 
     def status(self) -> dict[str, object]:
         state = "running" if self.state == "stopping" else self.state
-        return {"state": state, "pid": self.pid, "exit_code": self.exit_code, "since": self.since}
+        return {
+            "state": state,
+            "pid": self.pid,
+            "exit_code": self.exit_code,
+            "since": self.since,
+            "deaths": self.deaths,
+            "enabled": self.unit.enabled,
+        }
 
     def _spawn(self) -> None:
         self._timed_out = False

@@ -114,10 +114,10 @@ def test_tokens_of_another_process_are_known_and_expire(stand: Stand, monkeypatc
     token = login(stand).headers["X-Subject-Token"]
     path = f"/v1.0/{PROJECTS['alpha']}/limits"
     known: Any = other.extensions[EXTENSION].tokens
-    assert known.check(token)
+    assert known.open(token)
     later = time.time() + LIFETIME + 1
     monkeypatch.setattr("api.tokens.time.time", lambda: later)
-    assert known.check(token) is None
+    assert known.open(token) is None
     answer = stand.app.test_client().get(path, headers={"X-Auth-Token": token})
     assert answer.status_code == 401
 
@@ -133,7 +133,7 @@ def test_a_changed_token_is_forged(stand: Stand) -> None:
     token = stand.alpha.token
     for at in range(0, len(token) - 1, 7):
         changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
-        assert stand.tokens.check(changed) is None
+        assert stand.tokens.open(changed) is None
 
 
 def test_a_user_that_is_gone_has_no_token(plant: Plant, stand: Stand) -> None:

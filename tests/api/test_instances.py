@@ -122,6 +122,20 @@ def test_a_failed_create_shows_its_fault_and_holds_no_quota(stand: Stand) -> Non
     assert stand.used(PROJECTS["alpha"]) == 0
 
 
+@pytest.mark.parametrize("datastore", [..., {}, {"version": "10.11"}])
+def test_a_create_that_names_no_datastore_gets_the_default_one(stand: Stand, datastore: Any) -> None:
+    stand.conf.set_override("default_datastore", "mariadb")
+    answer = stand.alpha.create(datastore=datastore)
+    assert answer.json["instance"]["datastore"] == {"type": "mariadb", "version": "10.11", "version_number": "10.11"}
+
+
+def test_a_default_datastore_that_is_not_there_is_none(stand: Stand) -> None:
+    stand.conf.set_override("default_datastore", "oracle")
+    answer = stand.alpha.create(datastore=...)
+    assert (answer.status_code, fault(answer)[0]) == (400, "badRequest")
+    assert fault(answer)[1].startswith("Name the datastore")
+
+
 # -- what a create refuses
 
 SIZE = {"size": 1}

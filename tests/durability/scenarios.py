@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models import InstanceState, OperationRow, OperationState
-from tests.support.audit import inits_of
 from tests.support.world import World
 
 
@@ -44,8 +43,8 @@ def create_done(world: World, row: OperationRow) -> None:
     cloud = world.cloud
     made = cloud.compute.servers_of(instance.id), cloud.volumes.volumes_of(instance.id), cloud.networks.ports_of(instance.id)
     assert [len(things) for things in made] == [1, 1, 1], made
-    (server,) = (entry for entry in (world.directory / "c" / "servers").iterdir() if entry.is_dir())
-    assert len(inits_of(server)) == 1
+    assert world.doubled() == []
+    assert world.queues() == [f"guest-{instance.id}"]
 
 
 def create_failed(world: World, row: OperationRow) -> None:
@@ -54,12 +53,14 @@ def create_failed(world: World, row: OperationRow) -> None:
     assert instance.fault_message, "the tenant can't read why"
     assert instance.server_key is None
     assert world.left() == []
+    assert world.queues() == []
     assert world.usage() == {"instances": 0, "volumes": 0, "ram": 0}
 
 
 def delete_done(world: World, row: OperationRow) -> None:
     _instance_is(world, row, InstanceState.DELETED)
     assert world.left() == []
+    assert world.queues() == []
     assert world.usage() == {"instances": 0, "volumes": 0, "ram": 0}
 
 
@@ -95,8 +96,8 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "InstanceCreate",
             lambda world, _: world.create(),
-            steps=("claim", "1", "2", "3", "4", "5", "6", "finish"),
-            undos=("undo-4", "undo-3", "undo-2", "undo-1"),
+            steps=("claim", "1", "2", "3", "4", "5", "6", "7", "finish"),
+            undos=("undo-5", "undo-4", "undo-3", "undo-2", "undo-1"),
             done=create_done,
             failed=create_failed,
             cancel="unwinds",
@@ -105,7 +106,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "InstanceDelete",
             lambda world, instance_id: world.delete(instance_id),
-            steps=("claim", "1", "2", "3", "4", "finish"),
+            steps=("claim", "1", "2", "3", "4", "5", "finish"),
             done=delete_done,
             failed=delete_failed,
         ),

@@ -69,7 +69,7 @@ def test_worker_killed_around_the_work(real: World, kind: str, moment: str) -> N
 
 @pytest.mark.slow
 def test_failure_after_prepare_leaves_nothing(real: World) -> None:
-    with real.worker("fail:InstanceCreate:6:after"):
+    with real.worker("fail:InstanceCreate:7:after"):
         create = real.create()
         assert real.settle(create).state == OperationState.FAILED
         SCENARIOS["InstanceCreate"].failed(real, create)

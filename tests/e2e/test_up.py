@@ -124,6 +124,10 @@ def test_what_is_killed_comes_back(shared: StateDir, name: str) -> None:
     until("the API answers", lambda: datastores(sign_in(shared)) != set())
 
 
+def test_what_new_servers_are_copied_from_is_there_once_it_is_up(shared: StateDir) -> None:
+    assert len(list(shared.cloud.glob("images/mariadb-*/template.json"))) == 1
+
+
 def test_temporal_was_told_of_the_search_attributes(shared: StateDir) -> None:
     done = coffer("temporal", "setup", "--json", "--state", str(shared.root))
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,8 @@
 """The agent, killed at planned instants: `python -m tests.guest_agent.mortal_agent AGENT_JSON`.
 
-The plan is SERVER/deaths.json, a list of [step, "before" | "inside" | "after"]; each is died once and then struck out.
-"Inside" is right after the step's first call of an engine, of init, of a program or of the disk has returned.
+The plan is SERVER/deaths.json, a list of [step, "before" | "inside" | CALL | "after"]; each is died once and then struck out.
+"Inside" is right after the step's first call of an engine, of init, of a program or of the disk has returned; the name of
+one of the calls that fill a directory from a template, instead, is right after its first return.
 """
 
 import json
@@ -19,6 +20,7 @@ from guest_agent.jobs import Notes, Step
 from guest_agent.service import run
 
 EFFECTS = frozenset({"execute", "query", "query_version", "_call", "run_program", "write_durably"})
+COPYING = frozenset({"_copy_file", "sync_filesystem"})
 
 
 class Deaths:
@@ -37,6 +39,8 @@ class Deaths:
             def watch(frame: FrameType, event: str, _: object) -> None:
                 if event == "return" and frame.f_code.co_name in EFFECTS:
                     self.die_if_planned(step.name, "inside")
+                if event == "return" and frame.f_code.co_name in COPYING:
+                    self.die_if_planned(step.name, frame.f_code.co_name)
 
             self.die_if_planned(step.name, "before")
             sys.setprofile(watch)

@@ -85,7 +85,15 @@ def next_address() -> str:
 class Server:
     """SERVER, laid out as the clouds lay it out."""
 
-    def __init__(self, manager: str, agent_module: str = "guest_agent", agent_arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        manager: str,
+        agent_module: str = "guest_agent",
+        agent_arguments: tuple[str, ...] = (),
+        template_dir: Path | None = None,
+        telemetry: dict[str, Any] | None = None,
+        ca_file: str | None = None,
+    ) -> None:
         # Short, for the sake of Unix socket paths; open, for the sake of the engines' own accounts.
         self.path = Path(tempfile.mkdtemp(prefix="cg", dir="/tmp"))
         self.path.chmod(0o755)
@@ -109,6 +117,9 @@ class Server:
             "socket": str(self.agent_socket),
             "init_socket": str(self.init_socket),
             "engine_user": None,
+            "template_dir": str(template_dir) if template_dir else None,
+            "telemetry": telemetry,
+            "ca_file": ca_file,
         }
         (self.path / "agent.json").write_text(json.dumps(settings))
         argv = [sys.executable, "-m", agent_module, str(self.path / "agent.json"), *agent_arguments]

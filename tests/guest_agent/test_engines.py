@@ -284,6 +284,18 @@ def test_mariadb_users_have_hosts(engine: Engine) -> None:
         refused(server, "InvalidRequest", "create_users", users=[{"name": "ada", "password": "p", "host": host or " "}])
 
 
+def test_mariadbs_temporary_tables_outlive_the_start_of_another_server() -> None:
+    """A starting server removes every temporary table in its directory for them, whoever made it."""
+    with running_server("mariadb") as server, running_server("mariadb") as other:
+        for one in (server, other):
+            one.run("prepare", databases=[{"name": "d"}], users=[{"name": "ada", "password": "p", "databases": [{"name": "d"}]}])
+        with pymysql.connect(host=server.address, user="ada", password="p", database="d", ssl_disabled=True) as connection:
+            cursor = connection.cursor()
+            cursor.execute("CREATE TEMPORARY TABLE t (x INT) ENGINE=Aria")
+            other.run("restart")
+            cursor.execute("DROP TEMPORARY TABLE t")
+
+
 def test_a_tenant_cannot_reach_the_server_itself(engine: Engine) -> None:
     server = engine.server
     databases = {"databases": [{"name": "first"}]} if engine.has_databases else {}

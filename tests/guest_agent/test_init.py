@@ -70,6 +70,20 @@ def test_restarts_what_dies(stub: Server) -> None:
     assert ask(stub, "status", "unit")["exit_code"] == -signal.SIGKILL
 
 
+def test_counts_the_deaths_that_nobody_asked_for(stub: Server) -> None:
+    define(stub, "unit", argv=["sleep", "1000"])
+    ask(stub, "start", "unit")
+    ask(stub, "restart", "unit")
+    assert ask(stub, "status", "unit")["deaths"] == 0
+    os.kill(stub.pid("unit"), signal.SIGKILL)
+    until(lambda: ask(stub, "status", "unit")["deaths"] == 1)
+    ask(stub, "start", "unit")
+    define(stub, "unit", argv=["sleep", "1000"], enabled=False)
+    ask(stub, "stop", "unit")
+    status = ask(stub, "status", "unit")
+    assert (status["state"], status["deaths"], status["enabled"]) == ("stopped", 1, False)
+
+
 @pytest.mark.parametrize(
     ("policy", "status", "starts_again"),
     [("always", 0, True), ("on-failure", 0, False), ("on-failure", 3, True), ("no", 3, False)],

@@ -67,7 +67,16 @@ def mariadb() -> Iterator[str]:
     with _directory("cmy-", "mysql") as home:
         data = home / "data"
         _run(
-            [install, "--no-defaults", f"--datadir={data}", "--skip-test-db", "--auth-root-authentication-method=socket"], "mysql"
+            # A server that starts removes every temporary table in its directory for them: not in one that others use.
+            [
+                install,
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--tmpdir={home}",
+                "--skip-test-db",
+                "--auth-root-authentication-method=socket",
+            ],
+            "mysql",
         )
         accounts = home / "accounts.sql"
         accounts.write_text(f"CREATE USER {USER}@'127.%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {USER}@'127.%';\n")
@@ -75,6 +84,7 @@ def mariadb() -> Iterator[str]:
         host, port = _free_endpoint()
         settings = {
             "datadir": data,
+            "tmpdir": home,
             "bind-address": host,
             "port": port,
             "socket": home / "socket",

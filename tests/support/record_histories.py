@@ -1,16 +1,26 @@
-"""Records one history of every workflow ending each way it can: `python -m tests.support.record_histories RELEASE`.
+"""Records one history of every workflow ending each way it can: `python -m tests.support.record_histories RELEASE [WORKFLOW ...]`.
 
 They are kept for as long as a run of that release may still be open, and replayed by tests/workflows/test_replay.py.
 """
 
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.worker import Worker
 
 from models import OperationRow
 from security import keyring
+from security.codec import data_converter
 from tests.durability.scenarios import SCENARIOS, Scenario
+from tests.support.telling import Telling
 from tests.support.world import ROOT, Temporal, World, Zygote
-from workflows.contracts import GuestQuestion
+from workflows.contracts import Duty, GuestQuestion
+from workflows.duties import DutyRound, StandingDuty
 
 HISTORIES = ROOT / "tests" / "histories"
 KEYRING = HISTORIES / "keyring.json"
@@ -43,6 +53,18 @@ def record(temporal: Temporal, zygote: Zygote, scenario: Scenario, plan: str) ->
         world.close()
 
 
+def record_long(temporal: Temporal, zygote: Zygote, *, told: bool) -> str:
+    """A create whose job is left alone until the guest reports its end; or which is polled, since the guest cannot report."""
+    world = Telling(temporal, zygote, keyring_file=KEYRING)
+    try:
+        with world.open() if told else nullcontext(), world.worker():
+            row = world.create()
+            world.settle(row)
+            return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
+    finally:
+        world.close()
+
+
 def record_read(temporal: Temporal, zygote: Zygote) -> str:
     world = World(temporal, zygote, keyring_file=KEYRING)
     try:
@@ -54,6 +76,25 @@ def record_read(temporal: Temporal, zygote: Zygote) -> str:
             return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
     finally:
         world.close()
+
+
+@activity.defn(name="recorded.shift")
+async def shift(duty: Duty) -> bool:
+    return False
+
+
+def record_duty(temporal: Temporal, kind: type) -> str:
+    """What a duty does is nothing to its workflow: any activity will do."""
+    return str(temporal.loop.run(_run_duty(temporal.address, kind)))
+
+
+async def _run_duty(address: str, kind: type) -> str:
+    client = await Client.connect(address, data_converter=data_converter(keyring.load(KEYRING), "default"))
+    queue = f"record-{kind.__name__}"
+    async with Worker(client, task_queue=queue, workflows=[kind], activities=[shift]):
+        handle = await client.start_workflow(kind.__name__, Duty("recorded.shift", "once"), id=queue, task_queue=queue)
+        await handle.result()
+    return str((await handle.fetch_history()).to_json())
 
 
 async def _newest(world: World, kind: str) -> str:
@@ -70,14 +111,29 @@ def write(kind: str, ending: str, release: str, history: str) -> None:
     sys.stdout.write(f"{path.relative_to(ROOT)}\n")
 
 
-def main(release: str) -> None:
+def endings(temporal: Temporal, zygote: Zygote) -> dict[str, dict[str, Callable[[], str]]]:
+    """How to record each ending of each workflow."""
+    found: dict[str, dict[str, Callable[[], str]]] = {
+        scenario.kind: {name: partial(record, temporal, zygote, scenario, plan) for name, plan in plans(scenario).items()}
+        for scenario in SCENARIOS.values()
+    }
+    for kind in (StandingDuty, DutyRound):
+        found[kind.__name__] = {"success": partial(record_duty, temporal, kind)}
+    found["InstanceCreate"] |= {
+        "success-told": partial(record_long, temporal, zygote, told=True),
+        "success-untold": partial(record_long, temporal, zygote, told=False),
+    }
+    found["GuestRead"] = {"success": partial(record_read, temporal, zygote)}
+    return found
+
+
+def main(release: str, *only: str) -> None:
     keyring.create(Path(KEYRING))
     temporal, zygote = Temporal(), Zygote()
     try:
-        for scenario in SCENARIOS.values():
-            for ending, plan in plans(scenario).items():
-                write(scenario.kind, ending, release, record(temporal, zygote, scenario, plan))
-        write("GuestRead", "success", release, record_read(temporal, zygote))
+        for kind, ways in endings(temporal, zygote).items():
+            for name, recorded in ways.items() if kind in only or not only else ():
+                write(kind, name, release, recorded())
     finally:
         zygote.close()
         temporal.close()

@@ -11,12 +11,13 @@ import click
 import pytest
 
 import config
+from api import keystone
 from cli.main import main
 
 ROOT = Path(__file__).parents[2]
 INLINE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-OPTION = re.compile(r"\[([A-Za-z]+)\] ([a-z_]+)")
+OPTION = re.compile(r"\[([A-Za-z_]+)\] ([a-z_]+)")
 SEPARATORS = re.compile(r"\s*(?:&&|\|\||;|\|)\s+")
 PROMPT = re.compile(r"^(?:\$ +)?(?:\.venv/bin/)?")
 
@@ -76,7 +77,7 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
+    return set(re.findall(r"(?m)^([a-z0-9-]+):", (ROOT / "Makefile").read_text()))
 
 
 @each_page
@@ -103,14 +104,14 @@ def test_commands_exist_with_their_options(page: Path) -> None:
 
 @each_manual_page
 def test_make_targets_exist(page: Path) -> None:
-    named = {word for words in words_after("make", page) for word in words if re.fullmatch(r"[a-z-]+", word)}
+    named = {word for words in words_after("make", page) for word in words if re.fullmatch(r"[a-z0-9-]+", word)}
     assert named <= make_targets()
 
 
 @each_manual_page
 def test_configuration_options_exist(page: Path) -> None:
     named = {found for code in parts(page)[1] for found in OPTION.findall(code)}
-    known = {(group, option.name) for group, options in config.GROUPS.items() for option in options}
+    known = {(group, option.name) for group, options in (*config.GROUPS.items(), *keystone.list_opts()) for option in options}
     assert named <= known
 
 

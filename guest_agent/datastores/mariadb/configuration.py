@@ -11,9 +11,11 @@ def redo_log_mb(ram_mb: int) -> int:
     return clamp(ram_mb // 16, 16, 512)
 
 
-def render(*, ram_mb: int, address: str, port: int, data: Path, files: Path, socket: Path) -> str:
+def render(*, ram_mb: int, address: str, port: int, data: Path, temporary: Path, files: Path, socket: Path) -> str:
     options: dict[str, object] = {
         "datadir": data,
+        # Of its own: a server that starts removes every temporary table it finds there, those of others too.
+        "tmpdir": temporary,
         "socket": socket,
         "bind-address": address,
         "port": port,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from guest_agent.datastores.base import Datastore
-from guest_agent.datastores.mariadb import configuration, names
+from guest_agent.datastores.mariadb import configuration, installation, names
 from guest_agent.datastores.mariadb.connection import STATEMENT_TIMEOUT, AccessDenied, Connection, connect
 from guest_agent.errors import InvalidRequest
 from guest_agent.services import Services
@@ -25,7 +25,7 @@ class MariaDB(Datastore):
     """Users are 'name'@'host'; access to a database is ALL PRIVILEGES on it."""
 
     standard_port = 3306
-    usual_account = "mysql"
+    usual_account = installation.USUAL_ACCOUNT
 
     def __init__(self, settings: Settings, services: Services) -> None:
         super().__init__(settings, services)
@@ -33,21 +33,8 @@ class MariaDB(Datastore):
         self._socket = self._run_dir / "mariadb.sock"
 
     def fill(self, fresh: Path) -> None:
-        arguments = [
-            "mariadb-install-db",
-            "--no-defaults",
-            f"--datadir={fresh}",
-            "--auth-root-authentication-method=socket",
-            f"--auth-root-socket-user={own_account()}",
-            "--skip-test-db",
-            f"--innodb-log-file-size={configuration.redo_log_mb(self.settings.ram_mb)}M",
-            # A crash throws the directory away, so nothing needs to be on disk before the server's clean end.
-            "--innodb-flush-log-at-trx-commit=0",
-            "--innodb-doublewrite=0",
-        ]
-        if self.account:
-            arguments.append(f"--user={self.account}")
-        self.run_program(arguments)
+        redo_log_mb = configuration.redo_log_mb(self.settings.ram_mb)
+        installation.fill(fresh, self.account, redo_log_mb, self.settings.template_dir)
 
     def configure(self) -> None:
         content = configuration.render(
@@ -55,6 +42,7 @@ class MariaDB(Datastore):
             address=self.settings.bind_address,
             port=self.port,
             data=self.data,
+            temporary=self.engine_directory(self.settings.data_dir / "tmp"),
             files=self.engine_directory(self.settings.data_dir / "files"),
             socket=self._socket,
         )

@@ -10,6 +10,7 @@ from guest_agent.datastores.base import Datastore
 from guest_agent.datastores.postgresql import configuration, names
 from guest_agent.datastores.postgresql.connection import Connection, connect
 from guest_agent.errors import EngineFailed, InvalidRequest
+from guest_agent.programs import run_program
 from guest_agent.services import Services
 from guest_agent.settings import Settings, own_account
 from guest_agent.specs import Account, DatabaseSpec, User, UserSpec
@@ -49,9 +50,9 @@ class PostgreSQL(Datastore):
             "--no-sync",
             "--no-instructions",
         ]
-        self.run_program(arguments, user=self.account)
+        run_program(arguments, user=self.account)
         # All files at once and after the fact: several times faster than one by one while they are made.
-        self.run_program([self._program("initdb"), f"--pgdata={fresh}", "--sync-only"], user=self.account)
+        run_program([self._program("initdb"), f"--pgdata={fresh}", "--sync-only"], user=self.account)
 
     def configure(self) -> None:
         content = configuration.render(

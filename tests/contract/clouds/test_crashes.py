@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from clouds.ports import ServerStatus, VolumeStatus
-from tests.contract.clouds.conftest import Driver, Things
+from tests.contract.clouds.conftest import Driver, Things, patiently
 from tests.support.local_guest import eventually
 
-SAMPLES = 12
 FORK = multiprocessing.get_context("fork")
 
 Point = tuple[tuple[str, int], ...]
@@ -82,43 +81,45 @@ def sample(points: list[Point], samples: int | None) -> list[tuple[int, Point]]:
 
 
 EVERY = [
-    pytest.param(SAMPLES, id="sampled"),
-    pytest.param(None, id="every point", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    pytest.param(True, id="sampled"),
+    pytest.param(False, id="every point", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
 ]
 
 
-@pytest.mark.parametrize("samples", EVERY)
-def test_create_volume(things: Things, driver: Driver, samples: int | None) -> None:
+@pytest.mark.parametrize("sampled", EVERY)
+def test_create_volume(things: Things, driver: Driver, sampled: bool) -> None:
     points = points_of(things.volume, driver.source)
     things.remove()
-    for number, point in sample(points, samples):
+    for number, point in sample(points, driver.samples if sampled else None):
         crash(things.volume, driver.source, point)
         if number % 2:
-            things.volume()
+            patiently(things.volume)
             assert eventually(lambda: status_of_volume(things) == VolumeStatus.AVAILABLE, 60)
         things.remove()
         assert driver.left() == [], point
 
 
-@pytest.mark.parametrize("samples", EVERY)
-def test_delete_volume(things: Things, driver: Driver, samples: int | None) -> None:
+@pytest.mark.parametrize("sampled", EVERY)
+def test_delete_volume(things: Things, driver: Driver, sampled: bool) -> None:
     things.volume()
+    assert eventually(lambda: status_of_volume(things) == VolumeStatus.AVAILABLE, 60)
     points = points_of(lambda: things.cloud.volumes.delete_volume(things.key), driver.source)
-    for number, point in sample(points, samples):
-        things.volume()
+    for number, point in sample(points, driver.samples if sampled else None):
+        assert patiently(things.volume)
+        assert eventually(lambda: status_of_volume(things) == VolumeStatus.AVAILABLE, 60)
         crash(lambda: things.cloud.volumes.delete_volume(things.key), driver.source, point)
         if number % 2:  # wanted again, whatever is left of it
-            things.volume()
+            patiently(things.volume)
             assert eventually(lambda: status_of_volume(things) == VolumeStatus.AVAILABLE, 60)
         things.remove()
         assert driver.left() == [], point
 
 
-@pytest.mark.parametrize("samples", EVERY)
-def test_create_server(things: Things, driver: Driver, samples: int | None) -> None:
+@pytest.mark.parametrize("sampled", EVERY)
+def test_create_server(things: Things, driver: Driver, sampled: bool) -> None:
     points = points_of(things.server, driver.source)
     things.remove()
-    for number, point in sample(points, samples):
+    for number, point in sample(points, driver.samples if sampled else None):
         crash(things.server, driver.source, point)
         if number % 2:
             things.server()
@@ -128,11 +129,11 @@ def test_create_server(things: Things, driver: Driver, samples: int | None) -> N
         assert driver.left() == [], point
 
 
-@pytest.mark.parametrize("samples", EVERY)
-def test_delete_server(things: Things, driver: Driver, samples: int | None) -> None:
+@pytest.mark.parametrize("sampled", EVERY)
+def test_delete_server(things: Things, driver: Driver, sampled: bool) -> None:
     things.server()
     points = points_of(lambda: things.cloud.compute.delete_server(things.key), driver.source)
-    for number, point in sample(points, samples):
+    for number, point in sample(points, driver.samples if sampled else None):
         things.server()
         crash(lambda: things.cloud.compute.delete_server(things.key), driver.source, point)
         if number % 2:  # wanted again, whatever is left of it
@@ -143,11 +144,12 @@ def test_delete_server(things: Things, driver: Driver, samples: int | None) -> N
         assert driver.left() == [], point
 
 
-@pytest.mark.parametrize("samples", EVERY)
-def test_reboot_server(things: Things, driver: Driver, samples: int | None) -> None:
+@pytest.mark.parametrize("sampled", EVERY)
+def test_reboot_server(things: Things, driver: Driver, sampled: bool) -> None:
     things.server()
+    assert eventually(lambda: status_of_server(things) == ServerStatus.ACTIVE, 60)
     points = points_of(lambda: things.cloud.compute.reboot_server(things.key), driver.source)
-    for _, point in sample(points, samples):
+    for _, point in sample(points, driver.samples if sampled else None):
         crash(lambda: things.cloud.compute.reboot_server(things.key), driver.source, point)
         things.cloud.compute.reboot_server(things.key)
         assert eventually(lambda: status_of_server(things) == ServerStatus.ACTIVE, 60)

@@ -163,6 +163,39 @@ def test_a_step_of_an_ended_operation_does_not_go_on_counting() -> None:
     assert running == nothing
 
 
+class Closing(Answers):
+    """An operation that is over a moment before its last step is."""
+
+    def __call__(self, method: str, url: str, body: Any, headers: Any, hint: str = "") -> tuple[Any, HTTPMessage]:
+        answer = super().__call__(method, url, body, headers, hint)
+        if "/operations/" not in url:
+            return answer
+        closed = {"state": "DONE", "finished": "2026-11-21T02:18:02.960"}
+        self.operations = {
+            id: {**shown, "steps": [{**step, **closed} for step in shown["steps"]]} for id, shown in self.operations.items()
+        }
+        return answer
+
+
+def test_the_step_that_ends_an_operation_is_told_too(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = {
+        **STEP,
+        "name": "records.finish_operation",
+        "state": "RUNNING",
+        "started": "2026-11-21T02:18:02.900",
+        "finished": None,
+    }
+    said = coffer(monkeypatch, Closing(operation("a", steps=[last])), "show", "a", "--watch").stdout
+    assert said.count("records.finish_operation") == 1
+    assert "DONE" in said
+
+
+def test_a_last_step_that_nobody_closes_is_not_waited_for_for_ever(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.steps.LAST_STEP_WITHIN", 0.1)
+    last = {**STEP, "state": "RUNNING", "started": "2026-11-21T02:18:02.900", "finished": None}
+    assert coffer(monkeypatch, Answers(operation("a", steps=[last])), "show", "a", "--watch").exit_code == 0
+
+
 def test_errors_of_steps_are_told_by_their_message(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     times = {"started": "2026-11-21T02:18:01.700", "finished": "2026-11-21T02:18:01.730", "state": "FAILED"}
     errors = ("plain words", {"type": "InvalidRequest", "message": "no such [collation]"}, None)

@@ -58,6 +58,14 @@ def test_a_second_start_keeps_users_keys_and_what_was_added(state: StateDir) -> 
     assert {path: path.read_text() for path in before} == before
 
 
+def test_the_default_datastore_is_one_that_is_there_until_an_operator_says_otherwise(state: StateDir) -> None:
+    assert config.load(state.config).default_datastore == "mariadb"
+    for wanted in ("redis", ""):
+        state.config.write_text(f"{state.config.read_text()}\n[DEFAULT]\ndefault_datastore = {wanted}\n")
+        provision.prepare(state, HOST, PORTS)
+        assert config.load(state.config).default_datastore == wanted
+
+
 def test_three_clouds_sign_in_at_the_development_identity(state: StateDir) -> None:
     clouds = yaml.safe_load(state.clouds.read_text())["clouds"]
     users = {user["name"]: user for user in read_json(state.identity)["users"]}

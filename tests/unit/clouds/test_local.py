@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import logging
 import os
 import resource
 import signal
@@ -10,10 +11,11 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from clouds.local import disks, initprocess, local_cloud, procfs, volumes
+from clouds.local import disks, initprocess, local_cloud, prepare_images, procfs, volumes
 from clouds.local.networks import FIRST, LAST
 from clouds.ports import Cloud, CloudError, Server, ServerStatus, VolumeStatus, WantPort, WantVolume
 from guests.keys import new_key_pair
@@ -87,6 +89,26 @@ class TestServers:
             assert (root / name).stat().st_mode & 0o077 == 0
         holders = [path for path in directory.rglob("*") if path.is_file() and b"PRIVATE KEY" in head_of(path)]
         assert holders == [root / "host_key"]
+
+    def test_its_agent_is_told_where_to_post_and_nobody_else_the_signature(
+        self, cloud: Cloud, directory: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        want = want_server(KEY, new_key_pair(), new_key_pair())
+        telemetry = {"post_to": {"url": "http://127.0.0.1:1/q", "signature": "canary"}, "period": 10}
+        want = dataclasses.replace(want, boot=dataclasses.replace(want.boot, telemetry=MappingProxyType(telemetry)))
+        cloud.networks.create_port(WantPort(KEY, "owner"))
+        make_volume(cloud)
+        server = cloud.compute.create_server(want)
+        settings = directory / "servers" / server.id / "agent.json"
+        assert json.loads(settings.read_text())["telemetry"] == telemetry
+        assert [path for path in directory.rglob("*") if path.is_file() and b"canary" in path.read_bytes()] == [settings]
+        assert "canary" not in f"{want!r} {want.boot!r} {server!r} {caplog.text}"
+        assert hash(want.boot)
+
+    def test_without_telemetry_its_agent_is_told_nothing(self, cloud: Cloud, directory: Path) -> None:
+        settings = directory / "servers" / make_server(cloud).id / "agent.json"
+        assert json.loads(settings.read_text())["telemetry"] is None
 
     def test_a_dead_init_is_a_server_that_is_off_and_stays_off(self, cloud: Cloud, directory: Path) -> None:
         server = make_server(cloud)
@@ -335,3 +357,21 @@ def drained(session: socket.socket) -> bool:
 def head_of(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(100)
+
+
+class TestImages:
+    def test_every_server_is_told_where_its_image_keeps_templates(self, cloud: Cloud, directory: Path) -> None:
+        settings = json.loads((directory / "servers" / make_server(cloud).id / "agent.json").read_text())
+        assert settings["template_dir"] == str(directory / "images")
+
+    @pytest.mark.parametrize("python", ["/bin/false", "/nonexistent/python"])
+    def test_what_cannot_be_prepared_is_said(self, directory: Path, python: str) -> None:
+        with pytest.raises(CloudError, match="No template of mariadb can be made"):
+            prepare_images(directory, python=python)
+
+    @pytest.mark.engines
+    def test_what_is_prepared_lies_there_once(self, directory: Path) -> None:
+        for _ in range(2):
+            prepare_images(directory)
+        assert len(list((directory / "images").glob("mariadb-*/template.json"))) == 1
+        assert left_of(directory) == [f"file {directory / 'images'}"]

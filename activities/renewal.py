@@ -1,0 +1,91 @@
+"""Guests that are silent are told again where to report to, over the command channel.  A round that a schedule begins."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import or_, select
+from temporalio import activity
+
+from activities.guest import GuestActivities
+from activities.messages import MessageActivities
+from activities.waiting import still_wanted
+from guests.errors import GuestError, GuestUnreachable, HostKeyMismatch
+from models import Database, GuestTelemetry, Instance, InstanceState
+from models.base import utcnow
+from telemetry.records import forget_gone
+from telemetry.urls import GuestUrls
+from workflows.contracts import Duty
+
+AT_A_TIME = 16
+DEADLINE_SECONDS = 5.0
+ROUND_SECONDS = 50.0
+LOOK_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class RenewalActivities:
+    """`silence`: for so long a guest may not be heard of before it is dialled."""
+
+    def __init__(
+        self, database: Database, guests: GuestActivities, messages: MessageActivities, urls: GuestUrls, silence: timedelta
+    ) -> None:
+        self._database, self._guests, self._messages, self._urls = database, guests, messages, urls
+        self._silence = silence
+
+    @activity.defn(name="telemetry.renew", no_thread_cancel_exception=True)
+    def renew(self, duty: Duty) -> None:
+        """Dial every silent guest once, some at a time and in no order, so that none that is dead stands before the others.
+        Whom there is no time for is dialled by one of the next rounds."""
+        forget_gone(self._database)
+        silent = self._silent()
+        if not silent or not self._messages.has_pool():
+            return
+        random.shuffle(silent)
+        outcomes = _each(silent, self._tell)
+        log.info("silent guests were told where to report to", silent=len(silent), **outcomes)
+
+    def _silent(self) -> list[str]:
+        now = utcnow()
+        quiet = or_(
+            GuestTelemetry.instance_id.is_(None),
+            GuestTelemetry.received_at < now - self._silence,
+            GuestTelemetry.url_expires_at < now,
+        )
+        ready = select(Instance.id).outerjoin(GuestTelemetry, GuestTelemetry.instance_id == Instance.id)
+        # One that something runs on may have no engine or no server at this moment.
+        free = Instance.operation_id.is_(None), Instance.delete_operation_id.is_(None), Instance.deleted_at.is_(None)
+        with self._database.read() as s:
+            return list(s.scalars(ready.where(Instance.state == InstanceState.READY, *free, quiet)))
+
+    def _tell(self, instance_id: str) -> str:
+        if not self._messages.ensure_queue(instance_id):
+            return "without_queue"
+        try:
+            self._guests.configure_telemetry(instance_id, self._urls.settings(instance_id), DEADLINE_SECONDS)
+        except GuestError:
+            # An agent of an earlier release does not know the method.
+            return "refused"
+        except (GuestUnreachable, HostKeyMismatch):
+            return "unreachable"
+        return "told"
+
+
+def _each(items: list[str], do: Callable[[str], str]) -> Counter[str]:
+    """How often which outcome came, until all are done or the round's time is over."""
+    outcomes: Counter[str] = Counter()
+    end, left, running = time.monotonic() + ROUND_SECONDS, iter(items), set[Future[str]]()
+    with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="renew") as pool:
+        while True:
+            while len(running) < AT_A_TIME and time.monotonic() < end and (one := next(left, None)) is not None:
+                running.add(pool.submit(do, one))
+            if not running:
+                return outcomes
+            done, running = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            outcomes.update(future.result() for future in done)
+            still_wanted(str(dict(outcomes)))

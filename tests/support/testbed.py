@@ -1,0 +1,117 @@
+"""An OpenStack for tests, named by COFFER_TESTBED_CLOUDS (a clouds.yaml): what tests prepare in it as its operator, and what is left in it.
+
+It is looked at without Coffer's driver: as the service user through openstacksdk's own resource classes.
+"""
+
+import contextlib
+import io
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import openstack
+
+from clouds.openstack import Credentials, Services, Settings, cloud_of
+from clouds.ports import Cloud
+
+CLOUDS_FILE = os.environ.get("COFFER_TESTBED_CLOUDS", "")
+MANAGEMENT = "coffer-test"
+CIDR = os.environ.get("COFFER_TESTBED_CIDR", "10.97.0.0/20")
+FLAVOR = "tb.tiny"
+POLL_SECONDS = 0.5
+
+_sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def _forget_connections() -> None:
+    """A forked child must not go on talking on its parent's connections."""
+    for web in list(_sessions):
+        web.close()
+
+
+os.register_at_fork(after_in_child=_forget_connections)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """`service`: the service user's view, `operator`: the administrator's."""
+
+    service: Any
+    operator: Any
+    credentials: Credentials
+    flavor_id: str
+
+    def settings(self, **changes: Any) -> Settings:
+        given = {"poll_interval": POLL_SECONDS, "call_timeout": 30.0, **changes}
+        return Settings(self.credentials, MANAGEMENT, MANAGEMENT, **given)
+
+    def connect(self, on_call: Callable[[str, str], None] = lambda method, url: None, **changes: Any) -> Cloud:
+        settings = self.settings(**changes)
+        services = Services(settings, on_call)
+        _sessions.add(services.web)
+        return cloud_of(services, settings)
+
+    def image(self, name: str, command: str) -> str:
+        """Id of an image whose servers keep `command` running."""
+        name = f"coffer-test-{name}"
+        found = self.operator.image.find_image(name)
+        if found and found.properties.get("testbed_init", "") != command:
+            self.operator.image.delete_image(found)
+            found = None
+        if not found:
+            found = self.operator.image.create_image(
+                name=name,
+                disk_format="raw",
+                container_format="bare",
+                visibility="public",
+                data=io.BytesIO(b"\0" * 65536),
+                allow_duplicates=True,
+                testbed_init=command,
+            )
+        return str(found.id)
+
+    def held(self) -> list[str]:
+        """Servers, volumes and ports of the service project, each as a word and a name."""
+        compute, volumes, network = self.service.compute, self.service.block_storage, self.service.network
+        found = [f"server {one.name}" for one in compute.servers(details=False)]
+        found += [f"volume {one.name}" for one in volumes.volumes(details=False)]
+        ports = network.ports(project_id=self.service.current_project_id)
+        return sorted(found + [f"port {one.name}" for one in ports if not one.device_owner.startswith("network:")])
+
+    def left(self) -> list[str]:
+        return self.held()
+
+
+@contextlib.contextmanager
+def testbed() -> Iterator[Bed]:
+    """Connected, with a management network, a security group and a flavor."""
+    # Whose configuration this is matters only here: Coffer is given credentials, as by an operator.
+    loaded = openstack.config.OpenStackConfig(config_files=[CLOUDS_FILE], load_envvars=False)
+    service, operator = (openstack.connection.Connection(config=loaded.get_one(f"testbed-{who}")) for who in ("service", "admin"))
+    auth = service.config.auth
+    credentials = Credentials(
+        auth_url=auth["auth_url"],
+        username=auth["username"],
+        password=auth["password"],
+        project_name=auth["project_name"],
+        region_name=service.config.region_name,
+        interface="public",
+    )
+    _management(service)
+    flavor = operator.compute.find_flavor(FLAVOR, ignore_missing=False)
+    try:
+        yield Bed(service, operator, credentials, flavor.id)
+    finally:
+        service.close()
+        operator.close()
+
+
+def _management(service: Any) -> None:
+    network = service.network
+    if not network.find_security_group(MANAGEMENT):
+        network.create_security_group(name=MANAGEMENT, description="the guest channel, in")
+    if not network.find_network(MANAGEMENT):
+        made = network.create_network(name=MANAGEMENT)
+        network.create_subnet(name=MANAGEMENT, network_id=made.id, ip_version=4, cidr=CIDR, is_dhcp_enabled=False)
