@@ -15,6 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from cli.image.build import TOOLS
 from clouds.local import disks
 from guests.errors import GuestUnreachable
 from guests.jobs import run_job
@@ -25,7 +26,7 @@ from tests.support.imageguest import ImageGuest, build_rootfs, emulated_guest, n
 from tests.support.local_guest import eventually
 
 BUILDER = shutil.which("mmdebstrap") is not None and disks.available()
-EMULATOR = BUILDER and all(shutil.which(program) for program in ("qemu-system-x86_64", "xorriso", "syslinux"))
+EMULATOR = BUILDER and all(shutil.which(program) for program in ("qemu-system-x86_64", "xorriso", *TOOLS))
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3000),
@@ -148,7 +149,7 @@ def test_it_boots_in_namespaces_and_its_agent_is_replaced(rootfs: Path, scratch:
         assert write_and_read(guest) == 7
 
 
-@pytest.mark.skipif(not EMULATOR, reason="needs qemu-system-x86, xorriso and syslinux")
+@pytest.mark.skipif(not EMULATOR, reason="needs qemu-system-x86, xorriso and what makes disks")
 def test_its_disk_boots_a_machine(rootfs: Path, scratch: Path, pool: GuestPool) -> None:
     directory = scratch / "machine"
     directory.mkdir()
