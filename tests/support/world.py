@@ -238,6 +238,9 @@ keyring_file = {self.directory}/keyring.json
     def restart(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
 
+    def upgrade(self, instance_id: str) -> OperationRow:
+        return self._begin(instance_id, "GuestUpgrade", lambda op: Job(op))
+
     def write(self, instance_id: str, kind: str = "create_users", spec: dict[str, Any] | None = None) -> OperationRow:
         spec = spec or {"users": [{"name": "bob", "password": PASSWORD}]}
 
