@@ -34,7 +34,7 @@ def test_a_long_create_ends_on_the_guests_own_word(telling: Telling) -> None:
         row = telling.create()
         telling.eventually(lambda: telling.heard(row.instance_id))
         (telling.directory / "release").touch()
-        assert telling.settle(row, 25).state == OperationState.DONE
+        assert telling.settle(row).state == OperationState.DONE
         create_done(telling, row)
         assert names(telling, row).count("guest.start_job") == 2
         assert "guest.run_job" not in names(telling, row)
@@ -44,7 +44,7 @@ def test_a_long_create_ends_on_the_guests_own_word(telling: Telling) -> None:
 def test_a_guest_that_cannot_report_is_polled(telling: Telling) -> None:
     with telling.worker():
         row = telling.create()
-        assert telling.settle(row, 25).state == OperationState.DONE
+        assert telling.settle(row).state == OperationState.DONE
         create_done(telling, row)
         assert "guest.run_job" in names(telling, row)
         assert telling.signals(row) == 0
@@ -59,7 +59,7 @@ def test_cancel_while_the_guest_is_waited_for_unwinds(telling: Telling) -> None:
         (telling.directory / "release").touch()
         telling.eventually(lambda: any(s.id == "7" and s.state == StepState.DONE for s in telling.steps(row)))
         telling.temporal.loop.run(telling.handle(row).cancel())
-        assert telling.settle(row, 25).state == OperationState.CANCELLED
+        assert telling.settle(row).state == OperationState.CANCELLED
         create_failed(telling, row)
 
 
