@@ -3,12 +3,18 @@
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 ARGS ?=
+export TESTBED_DIR ?= /var/tmp/openstack-testbed
+# Up, the command, down again whatever became of it.
+define ON_TESTBED
+	@testbed/up
+	@status=0; COFFER_TESTBED_CLOUDS=$(TESTBED_DIR)/clouds.yaml $(1) || status=$$?; testbed/down --reset; exit $$status
+endef
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down clean
+.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack durability-openstack clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bootstrap:
 	@tools/bootstrap
@@ -46,6 +52,12 @@ testbed-up:  ## a small real OpenStack on this machine (testbed/README.md; TESTB
 
 testbed-down:  ## stop it and forget what is in it (ARGS=--purge: its software too)
 	@testbed/down $(or $(ARGS),--reset)
+
+e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the driver's contract (brings it up and down; about 15 minutes)
+	$(call ON_TESTBED,$(PYTEST) -n 0 -m "openstack and not slow" tests/e2e tests/contract/clouds $(ARGS))
+
+durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (an hour)
+	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 0 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))
 
 clean:  ## remove what was built here, .venv too (databases and state directories stay)
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -2,8 +2,8 @@
 
 from temporalio import activity
 
-from activities.errors import VOLUME_FAILED, cloud_errors, final
-from activities.waiting import until
+from activities.errors import VOLUME_FAILED, final
+from activities.waiting import cloud_calls, until
 from clouds.ports import Volume, Volumes, VolumeStatus, WantVolume
 from workflows.contracts import Operation, Want
 
@@ -15,7 +15,7 @@ class CinderActivities:
     @activity.defn(name="cinder.create_volume", no_thread_cancel_exception=True)
     def create_volume(self, want: Want) -> str:
         """Find or create, then see it usable; gives its id."""
-        with cloud_errors():
+        with cloud_calls():
             wanted = WantVolume(want.key, want.op.instance_id, want.size_gb, want.volume_type or None)
             volume = self._volumes.create_volume(wanted)
             if volume.status is VolumeStatus.CREATING:
@@ -26,12 +26,12 @@ class CinderActivities:
 
     @activity.defn(name="cinder.delete_volume", no_thread_cancel_exception=True)
     def delete_volume(self, want: Want) -> None:
-        with cloud_errors():
+        with cloud_calls():
             self._remove(want.key)
 
     @activity.defn(name="cinder.delete_volumes_of", no_thread_cancel_exception=True)
     def delete_volumes_of(self, op: Operation) -> None:
-        with cloud_errors():
+        with cloud_calls():
             for volume in self._volumes.volumes_of(op.instance_id):
                 self._remove(volume.key)
 

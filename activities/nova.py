@@ -2,9 +2,9 @@
 
 from temporalio import activity
 
-from activities.errors import SERVER_FAILED, cloud_errors, final
+from activities.errors import SERVER_FAILED, final
 from activities.guest import GuestActivities
-from activities.waiting import until
+from activities.waiting import cloud_calls, until
 from clouds.ports import Compute, Flavor, Server, ServerStatus, WantServer
 from models import Database, DatastoreVersion
 from models.datastore import FlavorRow
@@ -18,7 +18,7 @@ class NovaActivities:
     @activity.defn(name="nova.create_server", no_thread_cancel_exception=True)
     def create_server(self, want: Want) -> ServerFacts:
         """Find or create, then see it ACTIVE.  A server that goes to ERROR is final."""
-        with cloud_errors():
+        with cloud_calls():
             server = self._compute.create_server(self._described(want))
             if server.status is not ServerStatus.ACTIVE:
                 server = until(lambda: self._settled(want.key))
@@ -28,13 +28,13 @@ class NovaActivities:
 
     @activity.defn(name="nova.delete_server", no_thread_cancel_exception=True)
     def delete_server(self, want: Want) -> None:
-        with cloud_errors():
+        with cloud_calls():
             self._remove(want.key)
 
     @activity.defn(name="nova.delete_servers_of", no_thread_cancel_exception=True)
     def delete_servers_of(self, op: Operation) -> None:
         """Every server that carries the instance's tag, whichever operation made it."""
-        with cloud_errors():
+        with cloud_calls():
             for server in self._compute.servers_of(op.instance_id):
                 self._remove(server.key)
 

@@ -1,16 +1,51 @@
 """How a threaded activity waits: heartbeats, hears a cancel, and lets go when its worker shuts down."""
 
+import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from activities.errors import SHUTTING_DOWN
+from activities.errors import SHUTTING_DOWN, cloud_errors
 
 T = TypeVar("T")
+BEATS = 4
+"""Heartbeats within the time after which a silent step is given to another worker."""
 _never = threading.Event()
+
+
+@contextmanager
+def cloud_calls() -> Iterator[None]:
+    """Calls of the cloud: their errors are the step's, and the step is not silent while one of them lasts.
+
+    A call that hangs does not keep a step for ever: drivers bound each of them.
+    """
+    with cloud_errors(), _beating():
+        yield
+
+
+@contextmanager
+def _beating() -> Iterator[None]:
+    timeout = activity.info().heartbeat_timeout
+    if timeout is None:
+        yield
+        return
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(timeout.total_seconds() / BEATS):
+            activity.heartbeat()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(beat,), name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def still_wanted(*details: str) -> None:

@@ -39,7 +39,10 @@ class LocalNetworks:
         return _port(record) if record else None
 
     def ports_of(self, owner: str) -> list[Port]:
-        return [_port(record) for record in self._state.ports.all() if record["owner"] == owner]
+        return [port for port in self.ports() if port.owner == owner]
+
+    def ports(self) -> list[Port]:
+        return [_port(record) for record in self._state.ports.all()]
 
     def delete_port(self, key: str) -> None:
         """Raises CloudError 409 while a server answers at its address."""

@@ -36,6 +36,9 @@ class LocalCompute:
     def servers_of(self, owner: str) -> list[Server]:
         return [self._server(record) for record in self._state.servers.all() if record["owner"] == owner]
 
+    def servers(self) -> list[Server]:
+        return [self._server(record) for record in self._state.servers.all()]
+
     def reboot_server(self, key: str) -> None:
         id = short_id(key)
         with self._state.working_on(id):

@@ -55,8 +55,11 @@ class LocalVolumes:
         return self._volume(record, self._used()) if record else None
 
     def volumes_of(self, owner: str) -> list[Volume]:
+        return [volume for volume in self.volumes() if volume.owner == owner]
+
+    def volumes(self) -> list[Volume]:
         used = self._used()
-        return [self._volume(record, used) for record in self._state.volumes.all() if record["owner"] == owner]
+        return [self._volume(record, used) for record in self._state.volumes.all()]
 
     def delete_volume(self, key: str) -> None:
         id = short_id(key)

@@ -32,15 +32,24 @@ LONGEST_WAIT = 300.0
 MESSAGE_LENGTH = 300
 
 
-class _Session(Session):
+class Web(requests.Session):
+    """Keeps as many connections as a worker has threads, and tells of each request that goes out."""
+
+    def __init__(self, on_call: OnCall) -> None:
+        super().__init__()
+        self._on_call = on_call
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, HTTPAdapter(pool_connections=16, pool_maxsize=CONNECTIONS))
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        self._on_call(str(request.method), str(request.url))
+        return super().send(request, **options)
+
+
+class SilentSession(Session):
     """Logs nothing: a new server's user data holds a private key, and the library would write bodies down at debug level."""
 
-    def __init__(self, on_call: OnCall, **options: Any) -> None:
-        super().__init__(**options)
-        self._on_call = on_call
-
     def request(self, url: str, method: str, **options: Any) -> requests.Response:  # type: ignore[override]
-        self._on_call(method, url)
         return super().request(url, method, **{**options, "log": False})
 
 
@@ -106,10 +115,7 @@ class Services:
 
     def __init__(self, settings: Settings, on_call: OnCall) -> None:
         who = settings.credentials
-        web = requests.Session()
-        for scheme in ("http://", "https://"):
-            web.mount(scheme, HTTPAdapter(pool_connections=16, pool_maxsize=CONNECTIONS))
-        self.web = web
+        self.web = Web(on_call)
         self._where = who.region_name or None, who.interface
         self._login = v3.Password(
             auth_url=who.auth_url,
@@ -119,9 +125,8 @@ class Services:
             project_name=who.project_name,
             project_domain_name=who.project_domain_name,
         )
-        self._session = _Session(
-            on_call,
-            session=web,
+        self._session = SilentSession(
+            session=self.web,
             timeout=settings.call_timeout,
             verify=False if who.insecure else who.cacert or True,
             auth=self._login,

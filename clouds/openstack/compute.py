@@ -60,6 +60,9 @@ class NovaServers:
     def servers_of(self, owner: str) -> list[Server]:
         return [_server(raw) for raw in self._list(tags=_tag(owner))]
 
+    def servers(self) -> list[Server]:
+        return [_server(raw) for raw in self._list(tags=MARK)]
+
     def reboot_server(self, key: str) -> None:
         found = [raw for raw in self._find(key) if not _goes_away(raw)]
         if not found:

@@ -10,6 +10,8 @@ from clouds.ports import CloudError
 T = TypeVar("T")
 COST_SHARE = 4.0
 """A list call that takes t seconds is followed by at least this many times t of rest: a slow service is asked less often."""
+LONGEST_REST = 5.0
+"""But those who wait are not kept for longer."""
 
 
 class _Look(Generic[T]):
@@ -25,7 +27,8 @@ class Looks(Generic[T]):
     """`show(key)` answers from a list that was asked for after the call: never older than the question.
 
     `ask` gets the keys that are looked for and gives what it found of them.  It is called at most once per `interval` seconds,
-    by one of the waiting threads for all; what it raises, all who waited for it get.
+    by one of the waiting threads for all; what it raises, all who waited for it get.  While the service wants to be left alone
+    (`CloudError.retry_after`) nobody asks, and everybody is told so at once.
     """
 
     def __init__(self, ask: Callable[[Set[str]], dict[str, T]], interval: float) -> None:
@@ -34,11 +37,16 @@ class Looks(Generic[T]):
         self._pending: list[_Look[T]] = []
         self._led = False
         self._next_at = 0.0
+        self._refusal: CloudError | None = None
+        self._refused_until = 0.0
         self._never = threading.Event()
 
     def show(self, key: str) -> T | None:
         mine: _Look[T] = _Look(key)
         with self._lock:
+            left = self._refused_until - time.monotonic()
+            if self._refusal and left > 0:
+                raise CloudError(str(self._refusal), self._refusal.status, left) from self._refusal
             self._pending.append(mine)
             if not self._led:
                 self._led = True
@@ -62,9 +70,11 @@ class Looks(Generic[T]):
         except CloudError as e:
             error = e
         finally:
-            rest = max(self._interval, COST_SHARE * (time.monotonic() - begun), (error and error.retry_after) or 0.0)
+            now = time.monotonic()
             with self._lock:
-                self._next_at = begun + rest
+                self._next_at = now + min(LONGEST_REST, max(self._interval - (now - begun), COST_SHARE * (now - begun)))
+                if error and error.retry_after:
+                    self._refusal, self._refused_until = error, now + error.retry_after
                 for look in batch:
                     look.found, look.error = found.get(look.key), error
                     if look is not leader:

@@ -39,6 +39,9 @@ class Ports:
     def ports_of(self, owner: str) -> list[Port]:
         return [_port(raw) for raw in self._list(description=OWNED + owner)]
 
+    def ports(self) -> list[Port]:
+        return [_port(raw) for raw in self._list() if raw["description"].startswith(OWNED)]
+
     def delete_port(self, key: str) -> None:
         """Raises CloudError 409 while a server has it."""
         for raw in self.find(key):

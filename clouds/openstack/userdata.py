@@ -11,7 +11,7 @@ LARGEST = 65535
 
 
 def user_data(boot: GuestBoot, *, address: str, channel_port: int, volume_id: str) -> str:
-    """base64, as Nova wants it.  Holds the host key: nobody may log it."""
+    """base64, as Nova wants it.  Holds the host key and a signature: nobody may log it."""
     settings = {
         "protocol": 1,
         "agent": {
@@ -19,6 +19,7 @@ def user_data(boot: GuestBoot, *, address: str, channel_port: int, volume_id: st
             "manager": boot.manager,
             "version": boot.version,
             "ram_mb": boot.ram_mb,
+            "telemetry": boot.telemetry and dict(boot.telemetry),
         },
         "address": address,
         "channel_port": channel_port,

@@ -46,6 +46,9 @@ class CinderVolumes:
     def volumes_of(self, owner: str) -> list[Volume]:
         return [_volume(raw) for raw in self._list(metadata={"coffer_owner": owner})]
 
+    def volumes(self) -> list[Volume]:
+        return [_volume(raw) for raw in self._list(metadata=MARK)]
+
     def delete_volume(self, key: str) -> None:
         for raw in self._find(key):
             self._remove(raw)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models import InstanceState, OperationRow, OperationState
-from tests.support.audit import inits_of
 from tests.support.world import World
 
 
@@ -44,8 +43,7 @@ def create_done(world: World, row: OperationRow) -> None:
     cloud = world.cloud
     made = cloud.compute.servers_of(instance.id), cloud.volumes.volumes_of(instance.id), cloud.networks.ports_of(instance.id)
     assert [len(things) for things in made] == [1, 1, 1], made
-    (server,) = (entry for entry in (world.directory / "c" / "servers").iterdir() if entry.is_dir())
-    assert len(inits_of(server)) == 1
+    assert world.doubled() == []
     assert world.queues() == [f"guest-{instance.id}"]
 
 

@@ -35,7 +35,7 @@ os.register_at_fork(after_in_child=_forget_connections)
 
 
 @dataclass(frozen=True)
-class Testbed:
+class Bed:
     """`service`: the service user's view, `operator`: the administrator's."""
 
     service: Any
@@ -85,7 +85,7 @@ class Testbed:
 
 
 @contextlib.contextmanager
-def testbed() -> Iterator[Testbed]:
+def testbed() -> Iterator[Bed]:
     """Connected, with a management network, a security group and a flavor."""
     # Whose configuration this is matters only here: Coffer is given credentials, as by an operator.
     loaded = openstack.config.OpenStackConfig(config_files=[CLOUDS_FILE], load_envvars=False)
@@ -102,7 +102,7 @@ def testbed() -> Iterator[Testbed]:
     _management(service)
     flavor = operator.compute.find_flavor(FLAVOR, ignore_missing=False)
     try:
-        yield Testbed(service, operator, credentials, flavor.id)
+        yield Bed(service, operator, credentials, flavor.id)
     finally:
         service.close()
         operator.close()

@@ -42,7 +42,7 @@ from models.quota import QuotaUsage, reserve
 from security import keyring
 from security.codec import data_converter
 from security.vault import Vault
-from tests.support.audit import left_of
+from tests.support.audit import inits_of, left_of
 from worker import cloud_of
 from workflows.contracts import CreateInstance, GuestChange, Job, Operation
 from workflows.registry import WORKFLOWS
@@ -93,14 +93,18 @@ class Temporal:
 class Zygote:
     """Forks workers that have everything imported already."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_scale: float = 0.1) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.zygote"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "COFFER_TIMEOUT_SCALE": "0.1", "PYTHONPATH": str(ROOT)},
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+                "COFFER_TIMEOUT_SCALE": str(timeout_scale),
+                "PYTHONPATH": str(ROOT),
+            },
         )
 
     def ask(self, order: dict[str, Any]) -> Any:
@@ -117,8 +121,22 @@ class Zygote:
 
 
 class World:
-    def __init__(self, temporal: Temporal, zygote: Zygote, manager: str = "stub", keyring_file: Path | None = None) -> None:
-        self.temporal, self.zygote, self.manager = temporal, zygote, manager
+    patience = 60.0
+    """Seconds that an operation may take."""
+    threads = 6
+    flavor_id = "1"
+    image_id = ""
+
+    def __init__(
+        self,
+        temporal: Temporal,
+        zygote: Zygote,
+        manager: str = "stub",
+        keyring_file: Path | None = None,
+        options: str = "",
+    ) -> None:
+        """`options`: more of the configuration file."""
+        self.temporal, self.zygote, self.manager, self.options = temporal, zygote, manager, options
         self.directory = Path(tempfile.mkdtemp(prefix="cw-", dir="/tmp"))
         self.directory.chmod(0o755)
         if keyring_file:
@@ -136,6 +154,7 @@ class World:
         self.client: Client = temporal.loop.run(Client.connect(temporal.address, data_converter=self.converter))
         self.cloud = cloud_of(self.conf)
         self.deaths = 0
+        self.environment: dict[str, str] = {}
         self._worker = 0
         self._seed()
 
@@ -147,18 +166,26 @@ connection = sqlite:///{self.directory}/coffer.db
 address = {self.temporal.address}
 task_queue = {self.directory.name}
 max_cached_workflows = 0
-activity_threads = 6
+activity_threads = {self.threads}
 [secrets]
 keyring_file = {self.directory}/keyring.json
-[cloud]
-local_directory = {self.directory}/c
-local_agent_module = {"tests.support.stub_agent" if self.manager == "stub" else "guest_agent"}
-[guest]
-call_deadline = 3
+{self._cloud_options()}
+{self._guest_options()}
+{self.options}
 """
         path = self.directory / "coffer.conf"
         path.write_text(text)
         return path
+
+    @property
+    def agent_module(self) -> str:
+        return "tests.support.stub_agent" if self.manager == "stub" else "guest_agent"
+
+    def _cloud_options(self) -> str:
+        return f"[cloud]\nlocal_directory = {self.directory}/c\nlocal_agent_module = {self.agent_module}"
+
+    def _guest_options(self) -> str:
+        return "[guest]\ncall_deadline = 3"
 
     def _message_store(self) -> Messaging:
         with self.database.write() as s:
@@ -172,8 +199,9 @@ call_deadline = 3
             store = Datastore(id=new_id(), name=self.manager)
             s.add(store)
             s.flush()
-            s.add(DatastoreVersion(id="version-1", datastore_id=store.id, name="1", version="1", manager=self.manager))
-            s.add(FlavorRow(id="1", name="tiny", ram_mb=512, vcpus=1, disk_gb=1))
+            version = {"name": "1", "version": "1", "manager": self.manager, "image_id": self.image_id}
+            s.add(DatastoreVersion(id="version-1", datastore_id=store.id, **version))
+            s.add(FlavorRow(id=self.flavor_id, name="tiny", ram_mb=512, vcpus=1, disk_gb=1))
 
     # -- what a tenant asks for
 
@@ -186,7 +214,7 @@ call_deadline = 3
                     id=op.instance_id,
                     project_id=op.project_id,
                     name="db",
-                    flavor_id="1",
+                    flavor_id=self.flavor_id,
                     volume_size=1,
                     datastore_version_id="version-1",
                     operation_id=op.id,
@@ -201,7 +229,7 @@ call_deadline = 3
             if self.manager == "redis":  # it has no databases
                 spec = {"databases": [], "users": [{"name": "ada", "password": PASSWORD}]}
             ref = self.vault.put(s, op.instance_id, "prepare", json.dumps(spec))
-            job = CreateInstance(op, "db", "1", 1, "version-1", prepare_ref=ref)
+            job = CreateInstance(op, "db", self.flavor_id, 1, "version-1", prepare_ref=ref)
             row = self.operations.record(s, "InstanceCreate", job, CALLER)
         self.operations.start(row)
         return row
@@ -247,6 +275,7 @@ call_deadline = 3
             "plan": plan,
             "directory": str(self.directory),
             "log": str(self.directory / "worker.log"),
+            "environment": self.environment,
         }
         self._order = order
         self._worker = self.zygote.ask(order)
@@ -270,8 +299,9 @@ call_deadline = 3
         os.kill(pid, signal.SIGKILL)
         self.eventually(lambda: self.zygote.ask({"wait": pid}) is not None)
 
-    def settle(self, row: OperationRow, seconds: float = 60) -> OperationRow:
+    def settle(self, row: OperationRow) -> OperationRow:
         """Until the operation has ended and its run has closed; keeps a worker alive meanwhile.  The run's history must replay."""
+        seconds = self.patience
         self.eventually(lambda: self.operation(row.id).state not in OperationState.open(), seconds)
         self.eventually(lambda: not self.is_open(row), seconds)
         self.replay(row)
@@ -338,7 +368,20 @@ call_deadline = 3
         """What the cloud holds: nothing, after a delete or a failed create."""
         return left_of(self.directory / "c")
 
+    def doubled(self) -> list[int]:
+        """More than the one init of the one server there is."""
+        (server,) = (entry for entry in (self.directory / "c" / "servers").iterdir() if entry.is_dir())
+        return inits_of(server)[1:]
+
     def close(self) -> None:
+        self._empty_cloud()
+        self.temporal.loop.run(self._end_duties())
+        self.messaging.close()
+        self.database.close()
+        self.bridge.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _empty_cloud(self) -> None:
         cloud = self.cloud
         with self.database.read() as s:
             owners = [i.id for i in s.query(Instance)]
@@ -347,11 +390,6 @@ call_deadline = 3
                 cloud.compute.delete_server(server.key)
             for volume in cloud.volumes.volumes_of(owner):
                 cloud.volumes.delete_volume(volume.key)
-        self.temporal.loop.run(self._end_duties())
-        self.messaging.close()
-        self.database.close()
-        self.bridge.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     async def _end_duties(self) -> None:
         """Nobody will be there for them, and the server would go on asking."""

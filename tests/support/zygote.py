@@ -1,7 +1,7 @@
 """Starts workers in milliseconds: one process imports everything, each worker is a fork of it.
 
-Reads lines of JSON on stdin ({"config", "plan", "directory", "log"}), forks, and answers with the child's pid; `{"wait": pid}` is answered with the
-child's exit status, negative for a signal, or null while it lives.
+Reads lines of JSON on stdin ({"config", "plan", "directory", "log", "environment"}), forks, and answers with the child's pid;
+`{"wait": pid}` is answered with the child's exit status, negative for a signal, or null while it lives.
 """
 
 import asyncio
@@ -9,13 +9,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import config
 import worker
 from tests.support.chaos import Chaos
 
 
-def become_worker(order: dict[str, str]) -> None:
+def become_worker(order: dict[str, Any]) -> None:
+    os.environ.update(order.get("environment", {}))
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)

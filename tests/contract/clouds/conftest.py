@@ -18,7 +18,7 @@ from clouds.ports import Cloud, CloudError, Port, Server, Volume, VolumeStatus, 
 from guests.keys import new_key_pair
 from tests.support.audit import inits_of, left_of
 from tests.support.local_guest import eventually, short_directory, want_server
-from tests.support.testbed import CLOUDS_FILE, Testbed, testbed
+from tests.support.testbed import CLOUDS_FILE, Bed, testbed
 
 LOGIN, HOST = new_key_pair(), new_key_pair()
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def openstack_driver() -> Iterator[Driver]:
         )
 
 
-def doubled_in(bed: Testbed, key: str) -> list[str]:
+def doubled_in(bed: Bed, key: str) -> list[str]:
     named = [thing for thing in bed.held() if thing.endswith(key)]
     return [] if len(named) == 3 else [f"{len(named)} things: {named}"]
 

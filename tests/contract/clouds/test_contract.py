@@ -171,6 +171,14 @@ def test_owners_see_their_own_only(things: Things) -> None:
     other.remove()
 
 
+def test_everything_that_was_made_is_listed(things: Things) -> None:
+    server = things.server()
+    cloud = things.cloud
+    assert [one.id for one in cloud.compute.servers()] == [server.id]
+    assert [(one.key, one.owner) for one in cloud.volumes.volumes()] == [(things.key, things.key)]
+    assert [(one.key, one.owner) for one in cloud.networks.ports()] == [(things.key, things.key)]
+
+
 def test_threads_that_race_make_one_of_each(things: Things, driver: Driver) -> None:
     assert len({port.id for port in racing(things.port) if isinstance(port, Port)}) == 1
     assert len({volume.id for volume in racing(lambda: patiently(things.volume)) if isinstance(volume, Volume)}) == 1

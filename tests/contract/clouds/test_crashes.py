@@ -147,6 +147,7 @@ def test_delete_server(things: Things, driver: Driver, sampled: bool) -> None:
 @pytest.mark.parametrize("sampled", EVERY)
 def test_reboot_server(things: Things, driver: Driver, sampled: bool) -> None:
     things.server()
+    assert eventually(lambda: status_of_server(things) == ServerStatus.ACTIVE, 60)
     points = points_of(lambda: things.cloud.compute.reboot_server(things.key), driver.source)
     for _, point in sample(points, driver.samples if sampled else None):
         crash(lambda: things.cloud.compute.reboot_server(things.key), driver.source, point)
