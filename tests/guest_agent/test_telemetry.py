@@ -52,6 +52,10 @@ def kill_agent(server: Server) -> None:
         init.call("start", name="agent")
 
 
+def ended_in(job_id: str, report: dict[str, Any] | None) -> bool:
+    return report is not None and any(one["job_id"] == job_id and one["state"] == "succeeded" for one in report["jobs"])
+
+
 def job(post: Post, job_id: str) -> dict[str, Any]:
     return next((job for job in post.report["jobs"] if job["job_id"] == job_id), {})
 
@@ -232,7 +236,7 @@ def test_while_nobody_listens_the_newest_report_takes_the_place_of_all_others(re
         server.run("prepare")
         server.run("enable_root", password="top")
         server.run("stop", job_id="last")
-        until(lambda: kept_files(server).get("report.json", {}).get("engine", {}).get("state") == "stopped")
+        until(lambda: ended_in("last", kept_files(server).get("report.json")))
         receiver.open()
         first = receiver.wait(lambda post: True, after=before)
         assert first.report["engine"] == {"state": "stopped", "wanted": False, "version": None, "deaths": 0}
@@ -408,8 +412,9 @@ def test_a_receiver_that_never_answers_holds_up_nothing_and_hears_the_newest_nex
         assert server.call("hello")["engine"] == "stopped"
         assert len(receiver.posts) == 1
         released.set()
-        second = receiver.wait(lambda post: True, after=1)
-        assert job(second, "last")["state"] == "succeeded"
+        newest = receiver.wait(lambda post: job(post, "last").get("state") == "succeeded", after=1)
+        # Not the dozen that were made meanwhile.
+        assert receiver.posts.index(newest) <= 3
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
