@@ -134,11 +134,6 @@ NETWORK = [
         default="10.127.0.0/16",
         help="Addresses of the management network, where `coffer openstack bootstrap` makes it; SSH is let in from them.",
     ),
-    cfg.ListOpt(
-        "user_networks",
-        default=[],
-        help="Networks (names or ids) that tenants may put instances on; empty: every one that they may use.",
-    ),
 ]
 MESSAGING = [
     cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),

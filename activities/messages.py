@@ -56,6 +56,10 @@ class MessageActivities:
             still_wanted()
             self._delete(name)
 
+    def has_pool(self) -> bool:
+        """Whether there is any for messages to be kept in."""
+        return bool(self._messaging.stores.names())
+
     def ensure_queue(self, instance_id: str) -> bool:
         """Whether it is there."""
         metadata = {FLAVOR: self._flavor} if self._flavor else {}

@@ -44,7 +44,7 @@ class RenewalActivities:
         Whom there is no time for is dialled by one of the next rounds."""
         forget_gone(self._database)
         silent = self._silent()
-        if not silent:
+        if not silent or not self._messages.has_pool():
             return
         random.shuffle(silent)
         outcomes = _each(silent, self._tell)
@@ -68,9 +68,8 @@ class RenewalActivities:
             return "without_queue"
         try:
             self._guests.configure_telemetry(instance_id, self._urls.settings(instance_id), DEADLINE_SECONDS)
-        except GuestError as e:
+        except GuestError:
             # An agent of an earlier release does not know the method.
-            log.warning("a guest refuses to be told where to report to", instance_id=instance_id, reason=e.type)
             return "refused"
         except (GuestUnreachable, HostKeyMismatch):
             return "unreachable"

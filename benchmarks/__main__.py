@@ -6,10 +6,11 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import create, read, size
+from benchmarks import create, messaging, read, size, telemetry
 from benchmarks.stack import running
 
-PARTS = ("create", "read", "size")
+OF_A_STACK = ("create", "read", "messaging", "size")
+PARTS = (*OF_A_STACK, "telemetry")
 
 
 def main() -> int:
@@ -19,13 +20,18 @@ def main() -> int:
     options = parser.parse_args()
     parts = options.only or PARTS
     found: list[tuple[str, str, str, bool]] = []
-    with running() as stack:
-        if "create" in parts:
-            found += create.rows(stack, options.runs)
-        if "read" in parts:
-            found += read.rows(stack)
-        if "size" in parts:
-            found += size.rows(stack, options.runs)
+    if set(parts) & set(OF_A_STACK):
+        with running() as stack:
+            if "create" in parts:
+                found += create.rows(stack, options.runs)
+            if "read" in parts:
+                found += read.rows(stack)
+            if "messaging" in parts:
+                found += messaging.rows(stack)
+            if "size" in parts:
+                found += size.rows(stack, options.runs)
+    if "telemetry" in parts:
+        found += telemetry.rows()
     table = Table("measure", "now", "goal", title=f"medians of {options.runs}")
     for what, now, goal, met in found:
         table.add_row(what, now, goal if met else f"[red]{goal}  missed[/red]")

@@ -58,14 +58,15 @@ def running() -> Iterator[Stack]:
         found = re.search(r"READY api=(\S+)", ready)
         if not found:
             raise RuntimeError(f"no READY line: {ready!r}")
-        yield _signed_in(state, found[1])
+        yield Stack(state, found[1], *sign_in(state))
     finally:
         subprocess.run([COFFER, "down", "--state", str(state), "--purge"], check=False, capture_output=True, timeout=120)
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _signed_in(state: Path, api: str) -> Stack:
-    cloud = yaml.safe_load((state / "clouds.yaml").read_text())["clouds"]["coffer"]["auth"]
+def sign_in(state: Path, account: str = "coffer") -> tuple[str, str]:
+    """(token, project id)"""
+    cloud = yaml.safe_load((state / "clouds.yaml").read_text())["clouds"][account]["auth"]
     user = {
         "name": cloud["username"],
         "password": cloud["password"],
@@ -77,6 +78,4 @@ def _signed_in(state: Path, api: str) -> Stack:
         f"{cloud['auth_url']}/auth/tokens", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-        token = answer.headers["X-Subject-Token"]
-        project = json.load(answer)["token"]["project"]["id"]
-    return Stack(state, api, token, project)
+        return answer.headers["X-Subject-Token"], json.load(answer)["token"]["project"]["id"]

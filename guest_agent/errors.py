@@ -61,3 +61,9 @@ class EngineUnavailable(GuestError):
 
 class EngineFailed(GuestError):
     type = "EngineFailed"
+
+
+class UpgradeFailed(GuestError):
+    """The agent is the one that it was before."""
+
+    type = "UpgradeFailed"

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ class JobRecord:
     def ended(self) -> bool:
         return self.state != IN_PROGRESS
 
+    @classmethod
+    def parse(cls, text: str) -> "JobRecord":
+        """What a release before or after this one wrote: fields it did not know have defaults, fields it added are not kept."""
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+
     def status(self) -> dict[str, Any]:
         return {
             "state": self.state,
@@ -63,7 +69,7 @@ class Journal:
         """All jobs, in order of arrival."""
         for unfinished_write in self._jobs.glob("*.new"):
             unfinished_write.unlink()
-        records = [JobRecord(**json.loads(path.read_text(encoding="utf-8"))) for path in self._jobs.glob("*.json")]
+        records = [JobRecord.parse(path.read_text(encoding="utf-8")) for path in self._jobs.glob("*.json")]
         return sorted(records, key=lambda record: record.order)
 
     def save(self, record: JobRecord) -> None:

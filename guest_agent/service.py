@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from guest_agent import __version__, fields, specs
+from guest_agent import PROTOCOL, __version__, fields, specs
 from guest_agent.datastores import MANAGERS, kinds, load
 from guest_agent.datastores.base import Datastore
 from guest_agent.errors import UnknownMethod
-from guest_agent.jobs import Jobs
+from guest_agent.jobs import Jobs, Step
 from guest_agent.journal import Journal
 from guest_agent.rpc import RpcServer
 from guest_agent.services import Services
@@ -20,8 +20,10 @@ from guest_agent.settings import Settings
 from guest_agent.specs import Account
 from guest_agent.telemetry import addresses
 from guest_agent.telemetry.service import Telemetry
+from guest_agent.upgrade import job as upgrade
+from guest_agent.upgrade.job import Upgrades
+from guest_agent.upgrade.releases import own_release, pin_imports
 
-PROTOCOL = 1
 MAX_WAIT = 30
 MAX_PAGE = 1000
 MAX_INTEGER = (1 << 63) - 1
@@ -32,8 +34,11 @@ Params = dict[str, Any]
 class Agent:
     """Answers the methods of the guest protocol."""
 
-    def __init__(self, settings: Settings, datastore: Datastore, jobs: Jobs, telemetry: Telemetry, boot_id: str) -> None:
+    def __init__(
+        self, settings: Settings, datastore: Datastore, jobs: Jobs, telemetry: Telemetry, upgrades: Upgrades, boot_id: str
+    ) -> None:
         self._settings = settings
+        self._release = own_release()
         self._datastore = datastore
         self._jobs = jobs
         self._telemetry = telemetry
@@ -49,6 +54,7 @@ class Agent:
             "job.status": self._job_status,
             "job.clean": self._job_clean,
             "telemetry.configure": self._telemetry_configure,
+            "agent.receive": upgrades.receive,
         }
 
     def handle(self, method: str, params: Params) -> object:
@@ -62,6 +68,7 @@ class Agent:
         return {
             "agent": __version__,
             "protocol": PROTOCOL,
+            "release": self._release,
             "instance_id": self._settings.instance_id,
             "datastore": self._settings.manager,
             "version": self._settings.version,
@@ -130,14 +137,21 @@ def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
     """Serve until killed. Nothing is lost by that: the journal has every unfinished job."""
     if len(arguments) != 1:
         sys.exit("usage: python -m guest_agent AGENT_JSON")
+    pin_imports()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.load(arguments[0])
     prepare_directories(settings)
-    datastore = load(settings, Services(settings.init_socket), managers)
-    jobs = Jobs(Journal(settings.state_dir), lambda kind, spec: kinds.steps(datastore, kind, spec))
+    services = Services(settings.init_socket)
+    datastore = load(settings, services, managers)
+    upgrades = Upgrades(settings, services)
+
+    def build(kind: str, spec: dict[str, Any]) -> list[Step]:
+        return upgrades.steps(spec) if kind == upgrade.KIND else kinds.steps(datastore, kind, spec)
+
+    jobs = Jobs(Journal(settings.state_dir), build)
     boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
     telemetry = Telemetry(settings, datastore, jobs, boot_id)
-    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, boot_id).handle)
+    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, upgrades, boot_id).handle)
     jobs.resume()
     telemetry.start()
     notify_ready()

@@ -39,6 +39,14 @@ class Services:
         """Returns when the unit's process is gone."""
         self._call("stop", name=name)
 
+    def restart(self, name: str) -> None:
+        """Returns when the unit is ready again."""
+        self._call("restart", name=name)
+
+    def remove(self, name: str) -> None:
+        """Returns when the unit's process is gone and its file too.  Raises UnitNotFound."""
+        self._call("remove", name=name)
+
     def status(self, name: str) -> UnitStatus:
         status = self._call("status", STATUS_TIMEOUT, name=name)
         return UnitStatus(status["state"], status["pid"], status["deaths"], status["enabled"])

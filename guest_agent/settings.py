@@ -29,6 +29,7 @@ class Settings:
     template_dir: Path | None = None
     telemetry: Destination | None = None
     ca_file: str | None = None
+    releases_dir: Path | None = None
 
     @classmethod
     def load(cls, path: str) -> "Settings":
@@ -46,12 +47,14 @@ class Settings:
                 "template_dir": fields.text,
                 "telemetry": addresses.destination,
                 "ca_file": fields.text,
+                "releases_dir": fields.text,
             },
         )
         for name in ("data_dir", "state_dir", "run_dir", "log_dir", "socket", "init_socket"):
             values[name] = Path(values[name])
-        if values["template_dir"]:
-            values["template_dir"] = Path(values["template_dir"])
+        for name in ("template_dir", "releases_dir"):
+            if values[name]:
+                values[name] = Path(values[name])
         return cls(**values)
 
     def engine_account(self, usual: str) -> str | None:

@@ -6,8 +6,8 @@ again, what somebody left half done is finished (every step can be repeated by a
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from messaging import metadata as meta
 from messaging.drivers.base import Fenced, QueueKey, Store
-from messaging.errors import NoPool, QueueCannotMove, QueueMoving, QueueNotFound
+from messaging.errors import NoPool, QueueCannotMove, QueueMoving, QueueNotFound, StoreUnavailable
 from messaging.moving import carry_over
 from messaging.placement import choose_pool, fits
 from messaging.stores import Stores
@@ -101,6 +101,18 @@ class Catalogue:
             self.create(project, name, metadata or {})
         raise QueueMoving(f"Queue {name} is being made and deleted; try again.")
 
+    def due(self, queues: Collection[tuple[str, str]]) -> dict[tuple[str, str], float]:
+        """In how many seconds a message can be claimed from those of the queues (project, name) that hold any; 0 for now.  Pools that are
+        away are left out."""
+        pools: defaultdict[tuple[str, int], list[QueueKey]] = defaultdict(list)
+        for placement in self._placed(queues):
+            pools[placement.pool, placement.pool_generation].append(placement.key)
+        found: dict[QueueKey, float] = {}
+        for (pool, generation), keys in pools.items():
+            with suppress(StoreUnavailable, NoPool):
+                found |= self._store(pool, generation).due(keys)
+        return {(key.project, key.name): seconds for key, seconds in found.items()}
+
     def run(self, project: str, name: str, call: Callable[[Store, QueueKey], T], missing: T) -> T:
         """The call at the queue's store, or `missing` when there is no such queue."""
         for attempt in range(ATTEMPTS):
@@ -155,6 +167,19 @@ class Catalogue:
                 self._finish_deletion(placement)
                 return
         raise QueueMoving(f"Queue {name} is being moved; try again.")
+
+    def _placed(self, queues: Collection[tuple[str, str]]) -> list[Placement]:
+        """Where those of the queues are that exist and are not being moved."""
+        known = {queue: self._cached(*queue) for queue in queues}
+        placed = [placement for placement in known.values() if placement]
+        by_project: defaultdict[str, list[str]] = defaultdict(list)
+        for (project, name), placement in known.items():
+            if placement is None:
+                by_project[project].append(name)
+        with self._database.read() as s:
+            for project, names in by_project.items():
+                placed += _read_all(s, project, names)
+        return placed
 
     def _set_metadata(self, placement: Placement, metadata: Mapping[str, Json]) -> bool:
         """False when something came in between."""
@@ -239,7 +264,12 @@ class Catalogue:
 
 
 def _read(s: Session, project: str, name: str) -> Placement | None:
+    return next(iter(_read_all(s, project, [name])), None)
+
+
+def _read_all(s: Session, project: str, names: Sequence[str]) -> list[Placement]:
     query = select(
+        CatalogueRow.name,
         CatalogueRow.pool,
         PoolRow.generation.label("pool_generation"),
         CatalogueRow.state,
@@ -249,11 +279,11 @@ def _read(s: Session, project: str, name: str) -> Placement | None:
         CatalogueRow.version,
         CatalogueRow.generation,
     ).join(PoolRow, PoolRow.name == CatalogueRow.pool)
-    row = s.execute(query.where(CatalogueRow.project == project, CatalogueRow.name == name)).one_or_none()
-    if row is None:
-        return None
-    fields = dict(row._mapping)
-    return Placement(key=QueueKey(project, name, fields.pop("generation")), **fields)
+    found = []
+    for row in s.execute(query.where(CatalogueRow.project == project, CatalogueRow.name.in_(names))):
+        fields = dict(row._mapping)
+        found.append(Placement(key=QueueKey(project, fields.pop("name"), fields.pop("generation")), **fields))
+    return found
 
 
 S = TypeVar("S", Update, Delete)

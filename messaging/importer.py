@@ -1,9 +1,9 @@
 """Taking over the pools and flavors of an existing Zaqar from its SQL management database, in the shape with or without pool groups.
 
     plan = Importer(messaging).plan(url)      # reads both sides, connects to the pools, writes nothing
-    print("\\n".join(plan.lines()))
+    for finding in plan.findings(): print(*finding)
     if plan.ready:
-        Importer(messaging).apply(plan)       # can be repeated; what is there already is left alone
+        Importer(messaging).apply(plan)       # can be repeated; what is there already is left alone; `undo` takes it back
 
 A pool gets the flavor it names itself, otherwise the one whose pool_group is its group.  Queues and messages stay where they are.
 """
@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Connection, column, create_engine, func, inspect, make_url, select, table
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -47,13 +48,24 @@ class OldShape:
     queues: int
 
 
+class Finding(NamedTuple):
+    """`action`: stop (nothing can be written before that is settled), note, add or same (as here already)."""
+
+    action: str
+    kind: str
+    """group, pool or flavor"""
+    name: str
+    detail: str
+
+
 @dataclass(frozen=True)
 class Plan:
     new_pools: tuple[OldPool, ...]
     """Those to be added, with the flavor they will have."""
     new_flavors: Mapping[str, tuple[str, ...]]
-    known: tuple[str, ...]
-    """Pools and flavors that are here already just so."""
+    known_pools: tuple[str, ...]
+    """Those that are here already just so."""
+    known_flavors: tuple[str, ...]
     shared_groups: Mapping[str, tuple[str, ...]]
     """Groups that several flavors name: a pool has one flavor, so somebody must choose (`flavor_of_group`)."""
     pools_without_flavor: tuple[str, ...]
@@ -68,24 +80,26 @@ class Plan:
     def ready(self) -> bool:
         return not self.shared_groups and not self.refused
 
-    def lines(self) -> Iterator[str]:
+    def findings(self) -> Iterator[Finding]:
         for group, flavors in self.shared_groups.items():
-            yield f"stop: group {group} is shared by flavors {', '.join(flavors)}: say which one gets its pools"
-        for name, reason in self.refused.items():
-            yield f"stop: {name}: {reason}"
+            yield Finding("stop", "group", group, f"is shared by the flavors {', '.join(flavors)}: say which one gets its pools")
+        for named, reason in self.refused.items():
+            kind, name = named.split(" ", 1)
+            yield Finding("stop", kind, name, reason)
         for name in self.pools_without_flavor:
-            yield f"note: pool {name} has no flavor: it will take queues without flavor"
+            yield Finding("note", "pool", name, "has no flavor: it will take queues without flavor")
         for name in self.flavors_without_pools:
-            yield f"note: flavor {name} has no pools: no queue can be placed by it"
+            yield Finding("note", "flavor", name, "has no pools: no queue can be placed by it")
         for name, flavor in self.kept.items():
-            yield f"note: pool {name} keeps its own flavor {flavor}, which is not its group's"
+            yield Finding("note", "pool", name, f"keeps its own flavor {flavor}, which is not its group's")
         for pool in self.new_pools:
-            yield f"add: pool {pool.name}, weight {pool.weight}, flavor {pool.flavor or '-'}"
-        for flavor, pools in self.new_flavors.items():
-            yield f"add: flavor {flavor}: {', '.join(pools) or 'no pools'}"
-        for name in self.known:
-            yield f"same: {name}"
-        yield f"{self.queues} queues and their messages are not taken over"
+            yield Finding("add", "pool", pool.name, f"weight {pool.weight}, flavor {pool.flavor or '-'}")
+        for name, pools in self.new_flavors.items():
+            yield Finding("add", "flavor", name, ", ".join(pools) or "no pools")
+        for name in self.known_pools:
+            yield Finding("same", "pool", name, "")
+        for name in self.known_flavors:
+            yield Finding("same", "flavor", name, "")
 
 
 class Importer:
@@ -104,14 +118,11 @@ class Importer:
         refused = self._refused_pools(pools) | _mixed(pools) | self._refused_flavors(members)
         new = tuple(pool for pool in pools if self._here(pool.name) is None and f"pool {pool.name}" not in refused)
         new_flavors = {name: some for name, some in members.items() if not self._has_flavor(name)}
-        known = [f"pool {p.name}" for p in pools if self._here(p.name) is not None and f"pool {p.name}" not in refused]
         return Plan(
             new_pools=new,
             new_flavors=new_flavors,
-            known=(
-                *known,
-                *(f"flavor {name}" for name in members if name not in new_flavors and f"flavor {name}" not in refused),
-            ),
+            known_pools=tuple(p.name for p in pools if self._here(p.name) is not None and f"pool {p.name}" not in refused),
+            known_flavors=tuple(name for name in members if name not in new_flavors and f"flavor {name}" not in refused),
             shared_groups=shared,
             pools_without_flavor=tuple(p.name for p in pools if p.flavor is None and p.group not in shared),
             flavors_without_pools=tuple(name for name, some in members.items() if not some and old.flavors[name] not in shared),
@@ -132,6 +143,11 @@ class Importer:
                 self._messaging.flavors.put(name, list(pools))
             else:
                 self._messaging.flavors.put_empty(name)
+
+    def undo(self, plan: Plan) -> None:
+        """Remove the pools and flavors that are here just as the plan would make them, all or none; Zaqar's database has them still.
+        Raises PoolHasQueues: what is in such a pool would be lost."""
+        self._messaging.pools.delete_all(plan.known_pools, plan.known_flavors)
 
     def _refused_pools(self, pools: Sequence[OldPool]) -> dict[str, str]:
         refused: dict[str, str] = {}

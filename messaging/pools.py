@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -76,6 +76,19 @@ class Pools:
         except IntegrityError:
             # A queue was placed here between the look and the commit.
             raise PoolHasQueues(f"There are queues in pool {name}.") from None
+
+    def delete_all(self, pools: Sequence[str], flavors: Sequence[str]) -> None:
+        """Remove these pools and flavors, all or none; other pools of the flavors stay, without flavor.  Raises PoolHasQueues (409)."""
+        try:
+            with self._database.write() as s:
+                MessagingCounter.take(s)
+                for name in pools:
+                    _check_no_queues(s, name)
+                s.execute(delete(PoolRow).where(PoolRow.name.in_(pools)))
+                s.execute(update(PoolRow).where(PoolRow.flavor.in_(flavors)).values(flavor=None))
+                s.execute(delete(MessagingFlavorRow).where(MessagingFlavorRow.name.in_(flavors)))
+        except IntegrityError:
+            raise PoolHasQueues(f"A queue was placed in one of the pools {', '.join(pools)}.") from None
 
     def _change(self, name: str, values: Mapping[str, Json], *, create: bool) -> Pool:
         store_id = probe(values["uri"]) if "uri" in values else None

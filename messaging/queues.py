@@ -1,6 +1,6 @@
 """Queues of a project."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -68,6 +68,11 @@ class Queues:
         """Zeros for a queue that does not exist."""
         check_queue(project, name)
         return self._catalogue.run(project, name, lambda store, key: store.stats(key), EMPTY_STATS)
+
+    def due(self, queues: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], float]:
+        """In how many seconds a message can be claimed from each of these (project, queue); 0 when one can be now.  Those that hold no
+        message, do not exist or cannot be asked now are left out."""
+        return self._catalogue.due(queues)
 
     def purge(self, project: str, name: str) -> None:
         """Remove all messages; an unknown queue is fine."""

@@ -138,7 +138,7 @@ def _still_valid(expires: str, now: datetime) -> bool:
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", expires):
         return False
     try:
-        until = datetime.strptime(expires, EXPIRES_FORMAT).replace(tzinfo=UTC)
+        until = datetime.fromisoformat(expires).replace(tzinfo=UTC)
     except ValueError:
         return False
     return now < until

@@ -66,11 +66,11 @@ def rows_changed(s: Session, statement: Update | Delete | Insert) -> int:
 
 
 class Database:
-    """One engine and the two ways to open a transaction on it."""
+    """One engine and the two ways to open a transaction on it.  `ping`: ask before each transaction whether the connection still holds."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, ping: bool = True) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = _engine(url, ping)
         self._told: dict[str, Callable[[], None]] = {}
 
     def when_committed(self, what: str, then: Callable[[], None]) -> None:
@@ -101,10 +101,10 @@ class Database:
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, ping: bool) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(
-            url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_recycle=1800, pool_size=10, max_overflow=20
+            url, isolation_level="READ COMMITTED", pool_pre_ping=ping, pool_recycle=1800, pool_size=10, max_overflow=20
         )
     engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
 

@@ -62,22 +62,21 @@ def record(s: Session, instance: Instance, events: Sequence[Event], operation: O
     told = _told(s, instance, events)
     if not told:
         return 0
-    count = len({event.id for event, _ in told})
     s.flush()
     raised = update(Instance).where(Instance.id == instance.id)
     # `updated` is what a tenant changed; a number drawn is none of that.
     s.execute(
-        raised.values(event_sequence=Instance.event_sequence + count, updated_at=Instance.updated_at),
+        raised.values(event_sequence=Instance.event_sequence + len(told), updated_at=Instance.updated_at),
         execution_options={"synchronize_session": False},
     )
     seen = _seen(s, instance.id)
-    numbers: dict[str, int] = {}
-    for event, subscription_id in told:
-        number = numbers.setdefault(event.id, seen.instance.event_sequence - count + 1 + len(numbers))
-        s.add(OutboxRow(subscription_id=subscription_id, body=_body(event, number, seen, operation)))
-        s.flush()  # one at a time: their ids shall rise in this order
+    for number, (event, subscriptions) in enumerate(told, seen.instance.event_sequence - len(told) + 1):
+        body = _body(event, number, seen, operation)
+        for id in subscriptions:
+            s.add(OutboxRow(subscription_id=id, body=body))
+            s.flush()  # one at a time: their ids shall rise in this order
     s.info[OUTBOX] = True
-    return len(told)
+    return sum(len(subscriptions) for _, subscriptions in told)
 
 
 def record_end(s: Session, instance: Instance, row: OperationRow) -> None:
@@ -105,20 +104,20 @@ def moment(at: datetime) -> str:
     return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _told(s: Session, instance: Instance, events: Sequence[Event]) -> list[tuple[Event, str]]:
-    """Which event goes to which subscription."""
+def _told(s: Session, instance: Instance, events: Sequence[Event]) -> list[tuple[Event, list[str]]]:
+    """The events that somebody wants, each with the subscriptions that it goes to."""
     columns = EventSubscription.id, EventSubscription.types, EventSubscription.created_at
-    theirs = select(*columns).where(
+    of_project = select(*columns).where(
         EventSubscription.project_id == instance.project_id,
         or_(EventSubscription.instance_id.is_(None), EventSubscription.instance_id == instance.id),
     )
-    found = s.execute(theirs).all()
-    return [
-        (event, id)
-        for event in events
-        for id, types, created_at in found
-        if wanted(types, event.type) and (event.before is None or created_at <= event.before)
-    ]
+    found = s.execute(of_project).all()
+    told = []
+    for event in events:
+        ids = [id for id, types, made in found if wanted(types, event.type) and (event.before is None or made <= event.before)]
+        if ids:
+            told.append((event, ids))
+    return told
 
 
 def _seen(s: Session, instance_id: str) -> _Seen:

@@ -6,7 +6,7 @@ thousand.  What is of no living instance meets no row in the join, and is not wr
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -41,6 +41,7 @@ MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 KEY = "instance_id"
 TABLE = Base.metadata.tables[GuestTelemetry.__tablename__]
 FIELDS = tuple(c.name for c in TABLE.columns)
+SAID = tuple(field.name for field in fields(Report))
 PLACE = ("epoch", "number")
 DOCUMENT = bindparam("document", type_=Text)
 Source = tuple[FromClause | Any, Callable[[str], ColumnElement[Any]]]
@@ -78,7 +79,7 @@ def forget_gone(database: Database) -> None:
 
 def _row(entry: Entry) -> dict[str, Any]:
     """Only what is known: engines differ in what they take a JSON null for."""
-    row = asdict(entry.report) | {
+    row = {name: getattr(entry.report, name) for name in SAID} | {
         "received_at": _moment(entry.received_at),
         "url_expires_at": _moment(entry.url_expires_at),
         "load_average": json.dumps(entry.report.load_average),

@@ -9,7 +9,7 @@ from typing import Any
 VERSION = 1
 MOST = 2**63 - 1
 LONGEST = 64
-MOST_JOBS = 32
+MOST_JOBS = 128
 ENGINE_STATES = frozenset({"running", "stopped", "blocked", "none"})
 JOB_STATES = frozenset({"not_started", "in_progress", "succeeded", "failed"})
 ENDED = frozenset({"succeeded", "failed"})

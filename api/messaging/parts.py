@@ -30,14 +30,10 @@ class Parts:
 def build(conf: ConfigOpts, database: Database, keyring: Keyring) -> Parts:
     options = conf.messaging
     most = options.max_waiters or max(1, conf.api.threads // 2)
+    messaging = Messaging(database, keyring)
+    waiters = Waiters(most, Bell(meeting_place(keyring)), messaging.queues.due)
     signer = signer_of(keyring, timedelta(seconds=options.signed_url_lifetime))
-    return Parts(
-        options=options,
-        messaging=Messaging(database, keyring),
-        signer=signer,
-        waiters=Waiters(most, Bell(meeting_place(keyring))),
-        urls=GuestUrls(conf, signer),
-    )
+    return Parts(options, messaging, signer, waiters, GuestUrls(conf, signer))
 
 
 def install(app: Flask, parts: Parts) -> None:

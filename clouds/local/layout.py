@@ -68,12 +68,21 @@ def write_server(place: Place, boot: GuestBoot, programs: Programs) -> None:
     root.mkdir(mode=0o755, exist_ok=True)
     for name, mode in (("run", 0o755), ("run/db", 0o755), ("log", 0o755), ("units", 0o700), ("state", 0o700)):
         (root / name).mkdir(mode=mode, exist_ok=True)
+    _link_releases(root / "releases", programs)
     write_durably(root / "agent.json", json.dumps(_agent_settings(place, boot), indent=1), 0o600)
     write_durably(root / "host_key", boot.host_key.rstrip("\n") + "\n", 0o600)
-    write_durably(root / "authorized_keys", _authorized_key(root, boot.authorized_key, programs), 0o600)
+    write_durably(root / "authorized_keys", _authorized_key(root, boot.authorized_key, programs.python), 0o600)
     write_durably(root / "sshd_config", _sshd_config(place, programs), 0o600)
     for name, unit in (("agent", _agent_unit(root, programs)), ("sshd", _sshd_unit(root))):
         write_durably(root / "units" / f"{name}.json", json.dumps(unit, indent=1), 0o600)
+
+
+def _link_releases(releases: Path, programs: Programs) -> None:
+    """The agent's first release is this host's own; an upgrade leads `current` elsewhere, which stays."""
+    releases.mkdir(mode=0o755, exist_ok=True)
+    for name in ("base", "current"):
+        if not (releases / name).is_symlink():
+            (releases / name).symlink_to(programs.package_root)
 
 
 def login_name() -> str:
@@ -97,6 +106,7 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
         "socket": str(root / "run/agent.sock"),
         "init_socket": str(root / "run/init.sock"),
         "engine_user": None,
+        "releases_dir": str(root / "releases"),
         "template_dir": str(place.templates),
         "telemetry": boot.telemetry and dict(boot.telemetry),
         "ca_file": None,
@@ -106,7 +116,7 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
 def _agent_unit(root: Path, programs: Programs) -> dict[str, object]:
     return {
         "argv": [programs.python, "-m", programs.agent_module, str(root / "agent.json")],
-        "env": programs.environment(),
+        "env": {**programs.environment(), "PYTHONPATH": f"{root}/releases/current:{root}/releases/current/vendor"},
         "stop_timeout": 10,
         "log": str(root / "log/agent.log"),
     }
@@ -133,12 +143,12 @@ def _sshd_config(place: Place, programs: Programs) -> str:
     )
 
 
-def _authorized_key(root: Path, key: str, programs: Programs) -> str:
+def _authorized_key(root: Path, key: str, python: str) -> str:
     words = key.split()
     if len(words) < 2 or words[0] != "ssh-ed25519" or "\n" in key.strip():
         raise CloudError("The authorized key is not one Ed25519 public key.", 400)
-    channel = programs.package_root / "guest_agent/channel.py"
-    command = shlex.join([programs.python, "-I", "-S", str(channel), str(root / "run/agent.sock")])
+    channel = root / "releases/current/guest_agent/channel.py"
+    command = shlex.join([python, "-I", "-S", str(channel), str(root / "run/agent.sock")])
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     return f'restrict,command="exec {quoted}" {words[0]} {words[1]}\n'
 

@@ -150,7 +150,7 @@ class Bootstrap:
         )
         yield finding
         port, cidr = self._settings.channel_port, ipaddress.ip_network(self._wanted.cidr)
-        rule = next((rule for rule in (group or {}).get("security_group_rules", ()) if _lets_in(rule, port, cidr)), None)
+        rule = next((rule for rule in (group or {}).get("security_group_rules", ()) if lets_in(rule, port, cidr)), None)
 
         def make() -> Json:
             kind = {"direction": "ingress", "ethertype": f"IPv{cidr.version}", "protocol": "tcp"}
@@ -212,7 +212,7 @@ class Bootstrap:
         return None
 
 
-def _lets_in(rule: Json, port: int, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+def lets_in(rule: Json, port: int, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     """Whether a rule admits TCP to the port from all of the addresses."""
     if rule["direction"] != "ingress" or rule["protocol"] not in (None, "tcp", "6") or rule["remote_group_id"]:
         return False

@@ -11,6 +11,7 @@ from pathlib import Path
 import guest_agent
 from guest_agent.boot.settings import BootSettings
 from guest_agent.files import write_durably
+from guest_agent.upgrade.releases import BASE, CURRENT, VENDOR, release_of
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGE = Path(guest_agent.__file__).resolve().parent
@@ -30,6 +31,11 @@ class Place:
     def data(self) -> Path:
         return self.root / "data"
 
+    @property
+    def releases(self) -> Path:
+        """An image's, where this program is one of them; else the server's own, with what runs here as the first."""
+        return PACKAGE.parent.parent if release_of(PACKAGE.parent) else self.root / "releases"
+
     def environment(self) -> dict[str, str]:
         return {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", "PYTHONPATH": str(PACKAGE.parent), "PYTHONSAFEPATH": "1"}
 
@@ -43,12 +49,21 @@ def write_server(place: Place, boot: BootSettings) -> None:
     for stale in ("init.pid", "init.sock"):
         (root / "run" / stale).unlink(missing_ok=True)
     PRIVILEGE_SEPARATION_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
+    _link_releases(place.releases)
     _write(root / "agent.json", json.dumps(_agent_settings(place, boot), indent=1))
     _write(root / "host_key", boot.host_key.rstrip("\n") + "\n")
     _write(root / "authorized_keys", _authorized_key(place, boot.authorized_key))
     _write(root / "sshd_config", _sshd_config(place, boot))
     _write(root / "units/agent.json", json.dumps(_agent_unit(place), indent=1))
     _write(root / "units/sshd.json", json.dumps(_sshd_unit(place), indent=1))
+
+
+def _link_releases(releases: Path) -> None:
+    """An upgrade leads `current` elsewhere, which stays."""
+    releases.mkdir(mode=0o755, exist_ok=True)
+    for name in (BASE, CURRENT):
+        if not (releases / name).is_symlink():
+            (releases / name).symlink_to(PACKAGE.parent)
 
 
 def _write(path: Path, text: str) -> None:
@@ -67,14 +82,16 @@ def _agent_settings(place: Place, boot: BootSettings) -> dict[str, object]:
         "socket": str(root / "run/agent.sock"),
         "init_socket": str(root / "run/init.sock"),
         "engine_user": None,
+        "releases_dir": str(place.releases),
         **boot.agent,
     }
 
 
 def _agent_unit(place: Place) -> dict[str, object]:
+    search = f"{place.releases}/{CURRENT}:{place.releases}/{CURRENT}/{VENDOR}"
     return {
         "argv": [place.python, "-m", place.agent_module, str(place.root / "agent.json")],
-        "env": place.environment(),
+        "env": {**place.environment(), "PYTHONPATH": search},
         "stop_timeout": 10,
         "log": str(place.root / "log/agent.log"),
     }
@@ -96,7 +113,8 @@ def _sshd_config(place: Place, boot: BootSettings) -> str:
 
 def _authorized_key(place: Place, key: str) -> str:
     kind, public = key.split()[:2]
-    command = shlex.join([place.python, "-I", "-S", str(PACKAGE / "channel.py"), str(place.root / "run/agent.sock")])
+    channel = place.releases / CURRENT / "guest_agent/channel.py"
+    command = shlex.join([place.python, "-I", "-S", str(channel), str(place.root / "run/agent.sock")])
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     return f'restrict,command="exec {quoted}" {kind} {public}\n'
 

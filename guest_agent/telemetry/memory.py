@@ -1,6 +1,7 @@
 """What telemetry leaves on disk: how often the agent has started, where to post, and a report that could not be posted."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ class Memory:
 
     def count_start(self) -> int:
         """The number of this start of the agent, from 1; on disk when this returns."""
-        epoch = int(self._epoch.read_text(encoding="ascii")) + 1 if self._epoch.exists() else 1
+        try:
+            epoch = int(self._epoch.read_bytes()) + 1
+        except FileNotFoundError:
+            epoch = 1
+        except ValueError:
+            # Damaged: the time is above any count there can have been, and that is all it has to be.
+            epoch = int(time.time())
         write_durably(str(self._epoch), f"{epoch}\n".encode())
         return epoch
 

@@ -21,6 +21,7 @@ TTL = 300
 FIRST_PAUSE = 1.0
 MOST_DOUBLINGS = 12
 NOT_FOUND = 404
+SHORTEST_JITTER, LONGEST_JITTER = 0.9, 1.1
 
 
 class Outbox:
@@ -60,12 +61,13 @@ class Outbox:
 
     def readdress(self, destination: Destination) -> None:
         """Post there from now on, and at once if anything is left to be posted. On disk when this returns."""
-        if destination != self._destination:
-            self._memory.save_destination(destination)
         with self._changed:
+            known = destination == self._destination
             self._destination = destination
             self._not_before, self._failures = 0.0, 0
             self._changed.notify_all()
+        if not known:
+            self._memory.save_destination(destination)
 
     def wait_for_destination(self) -> None:
         with self._changed:
@@ -150,7 +152,7 @@ class Outbox:
 
 def jittered(seconds: float) -> float:
     """By a tenth, so that many guests do not come at once."""
-    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads callers, guards nothing
+    return seconds * random.uniform(SHORTEST_JITTER, LONGEST_JITTER)  # noqa: S311 - spreads callers, guards nothing
 
 
 def _body(report: Report) -> bytes:

@@ -10,14 +10,14 @@ from typing import Any
 from guest_agent.jobs import Jobs
 from guest_agent.journal import JobRecord
 from guest_agent.telemetry.engine import EngineView, EngineWatch
-from guest_agent.telemetry.outbox import Outbox, jittered
+from guest_agent.telemetry.outbox import LONGEST_JITTER, Outbox, jittered
 
 FORMAT = 1
 PROGRESS_SECONDS = 0.5
 """What a job does between its beginning and its end is not told more often."""
 QUERY_SECONDS = 0.25
 """A job's end waits so long for what the engine says afterwards: one report then tells both."""
-MOST_JOBS = 100
+MOST_JOBS = 32
 
 
 class Wake:
@@ -74,6 +74,8 @@ class Reporter:
 
     def report_next(self) -> None:
         now = time.monotonic()
+        # The period may have become another one meanwhile.
+        self._beat_at = min(self._beat_at, now + LONGEST_JITTER * self._outbox.period)
         if now >= self._beat_at:
             self._beat_owed = True
             self._beat_at = now + jittered(self._outbox.period)

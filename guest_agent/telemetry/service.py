@@ -1,5 +1,7 @@
 """The parts put together."""
 
+import logging
+
 from guest_agent import __version__
 from guest_agent.datastores.base import Datastore
 from guest_agent.jobs import Jobs
@@ -13,6 +15,8 @@ from guest_agent.telemetry.probe import Probe
 from guest_agent.telemetry.reporter import Reporter, Wake
 from guest_agent.telemetry.threads import keep_doing
 
+LOG = logging.getLogger(__name__)
+
 
 class Telemetry:
     """Three threads: one looks, one asks the engine, one posts. None of them is ever waited for by jobs or calls."""
@@ -22,19 +26,26 @@ class Telemetry:
         self._memory = Memory(settings.state_dir)
         destination = addresses.newer(self._memory.load_destination(), settings.telemetry)
         self._outbox = Outbox(self._memory, settings.instance_id, destination, settings.ca_file)
+        self._wake = Wake()
         self._reporter: Reporter | None = None
         self._epoch = 0
 
     def start(self) -> None:
         """Begin to report, which needs a destination; an earlier agent's unposted report goes first."""
+        try:
+            self._epoch = self._memory.count_start()
+        except OSError as error:
+            # A full disk, say. No report without a number of its own; calls are answered all the same.
+            LOG.warning("telemetry: this start cannot be counted yet: %s", error.strerror)
         self._outbox.put_kept(self._boot_id)
         self._outbox.start()
         keep_doing("telemetry", self._report)
 
     def configure(self, destination: Destination) -> dict[str, int]:
-        """Post there from now on. Epoch and number of the last report that has been taken in."""
-        self._outbox.readdress(destination)
+        """Post there from now on. Epoch and number of the last report that had been taken in before."""
         epoch, number = self._outbox.posted or (self._epoch, 0)
+        self._outbox.readdress(destination)
+        self._wake()
         return {"epoch": epoch, "number": number}
 
     def _report(self) -> None:
@@ -46,8 +57,7 @@ class Telemetry:
         self._reporter.report_next()
 
     def _make_reporter(self) -> Reporter:
-        wake = Wake()
-        probe = Probe(self._datastore, wake)
+        probe = Probe(self._datastore, self._wake)
         about = {
             "instance_id": self._settings.instance_id,
             "epoch": self._epoch,
@@ -55,7 +65,7 @@ class Telemetry:
             "boot_id": self._boot_id,
         }
         engine = EngineWatch(self._datastore, probe)
-        reporter = Reporter(about, self._settings.data_dir, self._jobs, engine, self._outbox, wake)
+        reporter = Reporter(about, self._settings.data_dir, self._jobs, engine, self._outbox, self._wake)
         probe.start()
-        self._jobs.listen(wake)
+        self._jobs.listen(self._wake)
         return reporter

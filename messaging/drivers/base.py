@@ -9,7 +9,7 @@ Every method may raise StoreUnavailable.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -169,6 +169,10 @@ class Store(Protocol):
 
     def release_claim(self, key: QueueKey, claim_id: str) -> None:
         """Free its messages; an unknown claim is fine.  Raises Fenced."""
+
+    def due(self, keys: Collection[QueueKey]) -> Mapping[QueueKey, float]:
+        """In how many seconds a message of each of these queues can be claimed; 0 when one can be now.  It may be sooner than a claim
+        will find one, never later.  Queues that are empty, closed or of another generation are left out."""
 
     def gather(self, project: str, limit: int) -> Sequence[Gathered]:
         """Up to `limit` free messages of all open queues of a project, in order within each queue.  No queue gets more than an equal

@@ -128,15 +128,20 @@ def test_no_secret_in_any_history_or_log(world: World) -> None:
             row = begin(create.instance_id)
             world.settle(row)
             rows.append(row)
+        [settings] = (world.directory / "c" / "servers").glob("*/agent.json")
+        signature = json.loads(settings.read_text())["telemetry"]["post_to"]["signature"]
         for row in rows:
             history = world.temporal.loop.run(world.handle(row).fetch_history())
             for words in (history.to_json(), json.dumps(decoded(world, history))):
                 assert PASSWORD not in words
                 assert "PRIVATE KEY" not in words
+                assert signature not in words
         assert PASSWORD not in world.log()
+        assert signature not in world.log()
         database = (world.directory / "coffer.db").read_bytes() + (world.directory / "coffer.db-wal").read_bytes()
         assert PASSWORD.encode() not in database
         assert b"PRIVATE KEY" not in database
+        assert signature.encode() not in database
 
 
 def test_temporal_away_leaves_the_row_to_the_dispatcher(world: World) -> None:

@@ -364,3 +364,25 @@ def test_the_digest_needs_the_guests_own_key(tmp_path: Path) -> None:
     one, other = Journal(tmp_path / "one"), Journal(tmp_path / "other")
     assert one.digest("add", SPEC) == Journal(tmp_path / "one").digest("add", SPEC)
     assert one.digest("add", SPEC) != other.digest("add", SPEC)
+
+
+def test_who_listens_hears_of_every_change_and_can_look_over_all(tmp_path: Path) -> None:
+    gate, heard = threading.Event(), threading.Semaphore(0)
+
+    def build(kind: str, spec: dict[str, Any]) -> list[Step]:
+        return [Step("one", lambda notes: {}), Step("two", lambda notes: {"waited": gate.wait(10)})]
+
+    started = start_jobs(tmp_path, build)
+    started.listen(heard.release)
+    for job_id in ("a", "b", "c"):
+        started.start(job_id, 1, "x", {})
+    assert [record.job_id for record in started.overview()] == ["a", "b", "c"]
+    gate.set()
+    for job_id in ("a", "b", "c"):
+        finished(started, job_id)
+    # Each has begun, entered its second step, and ended.
+    assert all(heard.acquire(timeout=10) for _ in range(9))
+    assert not heard.acquire(blocking=False)
+    assert [record.job_id for record in started.overview()] == ["c"]
+    started.clean("c")
+    assert [record.job_id for record in started.overview()] == ["b"]

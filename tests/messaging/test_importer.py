@@ -1,56 +1,14 @@
 """Taking over an existing Zaqar's pools and flavors, from SQLite, PostgreSQL and MariaDB."""
 
 import json
-from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text, create_engine, insert
-from sqlalchemy.pool import NullPool
 
+from messaging.errors import PoolHasQueues
 from messaging.importer import Importer, NotZaqar
 from messaging.service import Messaging
 from tests.messaging.conftest import Urls
-
-SQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.engines), pytest.param("mariadb", marks=pytest.mark.engines)]
-Rows = list[dict[str, Any]]
-
-
-def zaqar(url: str, pools: Rows, flavors: Rows, *, groups: bool = True, queues: int = 0) -> str:
-    """A management database as Zaqar makes it."""
-    metadata = MetaData()
-    Table("PoolGroup", metadata, Column("name", String(64), primary_key=True))
-    more = [Column("group", String(64))] if groups else []
-    pool_table = Table(
-        "Pools",
-        metadata,
-        Column("name", String(64), primary_key=True),
-        *more,
-        Column("uri", String(255), unique=True, nullable=False),
-        Column("weight", Integer, nullable=False),
-        Column("options", Text),
-        Column("flavor", String(64)),
-    )
-    more = [Column("pool_group", String(64))] if groups else []
-    flavor_table = Table(
-        "Flavors",
-        metadata,
-        Column("name", String(64), primary_key=True),
-        Column("project", String(64)),
-        *more,
-        Column("capabilities", Text),
-    )
-    catalogue = Table(
-        "Catalogue", metadata, Column("pool", String(64)), Column("project", String(64)), Column("queue", String(64))
-    )
-    engine = create_engine(url, poolclass=NullPool)
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        for rows, into in ((pools, pool_table), (flavors, flavor_table)):
-            for row in rows:
-                connection.execute(insert(into).values(row))
-        for n in range(queues):
-            connection.execute(insert(catalogue).values(pool="a", project="p", queue=f"q{n}"))
-    return url
+from tests.messaging.zaqar import SQL, Rows, zaqar
 
 
 @pytest.mark.parametrize("kind", SQL)
@@ -77,8 +35,8 @@ def test_groups_become_flavors(messaging: Messaging, urls: Urls, kind: str) -> N
         3,
     )
     assert messaging.pools.list().items == ()
-    assert "note: pool c has no flavor: it will take queues without flavor" in list(plan.lines())
-    assert not any(uri in line for line in plan.lines() for uri in stores.values())
+    assert ("note", "pool", "c", "has no flavor: it will take queues without flavor") in list(plan.findings())
+    assert not any(uri in finding.detail for finding in plan.findings() for uri in stores.values())
     Importer(messaging).apply(plan)
     assert {p.name: (p.uri, p.weight, p.flavor) for p in messaging.pools.list().items} == {
         "a": (stores["a"], 10, "fast"),
@@ -91,8 +49,25 @@ def test_groups_become_flavors(messaging: Messaging, urls: Urls, kind: str) -> N
     again = Importer(messaging).plan(source)
     assert again.ready
     assert (again.new_pools, dict(again.new_flavors)) == ((), {})
-    assert len(again.known) == 7
+    assert (again.known_pools, again.known_flavors) == (("a", "b", "c", "d"), ("fast", "hollow", "own"))
     Importer(messaging).apply(again)
+    Importer(messaging).undo(again)
+    assert messaging.pools.list().items == messaging.flavors.list().items == ()
+
+
+def test_an_import_is_not_undone_under_queues(messaging: Messaging, urls: Urls) -> None:
+    pools = [{"name": name, "uri": urls("sqlite"), "weight": 1, "group": "g"} for name in "ab"]
+    source = zaqar(urls("sqlite"), pools, [{"name": "fast", "pool_group": "g"}])
+    Importer(messaging).apply(Importer(messaging).plan(source))
+    messaging.queues.put("p", "q", {"_flavor": "fast"})
+    with pytest.raises(PoolHasQueues):
+        Importer(messaging).undo(Importer(messaging).plan(source))
+    assert messaging.flavors.get("fast").pool_list == ("a", "b")
+    messaging.queues.delete("p", "q")
+    messaging.pools.put("a", {"uri": pools[0]["uri"], "weight": 7, "flavor": "fast"})
+    changed = Importer(messaging).plan(source)
+    Importer(messaging).undo(changed)
+    assert [(pool.name, pool.flavor) for pool in messaging.pools.list().items] == [("a", None)]
 
 
 def test_an_import_that_was_cut_off_is_completed(messaging: Messaging, urls: Urls) -> None:
@@ -133,7 +108,7 @@ def test_pools_that_cannot_be_taken_over_are_named(messaging: Messaging, urls: U
     plan = Importer(messaging).plan(source)
     assert not plan.ready
     assert set(plan.refused) == {"pool mongo", "pool away", "pool taken"}
-    assert "hidden" not in "".join(plan.lines()) + repr(plan)
+    assert "hidden" not in repr(list(plan.findings())) + repr(plan)
     moved = Importer(messaging).plan(
         source, uris={"mongo": urls("sqlite"), "away": urls("sqlite"), "taken": messaging.pools.get("taken").uri}
     )

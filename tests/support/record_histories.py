@@ -5,6 +5,7 @@ They are kept for as long as a run of that release may still be open, and replay
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from models import OperationRow
 from security import keyring
 from security.codec import data_converter
 from tests.durability.scenarios import SCENARIOS, Scenario
+from tests.support.telling import Telling
 from tests.support.world import ROOT, Temporal, World, Zygote
 from workflows.contracts import Duty, GuestQuestion
 from workflows.duties import DutyRound, StandingDuty
@@ -45,6 +47,18 @@ def record(temporal: Temporal, zygote: Zygote, scenario: Scenario, plan: str) ->
                 world.eventually((world.directory / "holding").exists)
                 world.temporal.loop.run(world.handle(row).cancel())
                 (world.directory / "release").touch()
+            world.settle(row)
+            return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
+    finally:
+        world.close()
+
+
+def record_long(temporal: Temporal, zygote: Zygote, *, told: bool) -> str:
+    """A create whose job is left alone until the guest reports its end; or which is polled, since the guest cannot report."""
+    world = Telling(temporal, zygote, keyring_file=KEYRING)
+    try:
+        with world.open() if told else nullcontext(), world.worker():
+            row = world.create()
             world.settle(row)
             return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
     finally:
@@ -105,6 +119,10 @@ def endings(temporal: Temporal, zygote: Zygote) -> dict[str, dict[str, Callable[
     }
     for kind in (StandingDuty, DutyRound):
         found[kind.__name__] = {"success": partial(record_duty, temporal, kind)}
+    found["InstanceCreate"] |= {
+        "success-told": partial(record_long, temporal, zygote, told=True),
+        "success-untold": partial(record_long, temporal, zygote, told=False),
+    }
     found["GuestRead"] = {"success": partial(record_read, temporal, zygote)}
     return found
 

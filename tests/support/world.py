@@ -127,8 +127,16 @@ class World:
     flavor_id = "1"
     image_id = ""
 
-    def __init__(self, temporal: Temporal, zygote: Zygote, manager: str = "stub", keyring_file: Path | None = None) -> None:
-        self.temporal, self.zygote, self.manager = temporal, zygote, manager
+    def __init__(
+        self,
+        temporal: Temporal,
+        zygote: Zygote,
+        manager: str = "stub",
+        keyring_file: Path | None = None,
+        options: str = "",
+    ) -> None:
+        """`options`: more of the configuration file."""
+        self.temporal, self.zygote, self.manager, self.options = temporal, zygote, manager, options
         self.directory = Path(tempfile.mkdtemp(prefix="cw-", dir="/tmp"))
         self.directory.chmod(0o755)
         if keyring_file:
@@ -163,6 +171,7 @@ activity_threads = {self.threads}
 keyring_file = {self.directory}/keyring.json
 {self._cloud_options()}
 {self._guest_options()}
+{self.options}
 """
         path = self.directory / "coffer.conf"
         path.write_text(text)

@@ -69,7 +69,7 @@ BAD: list[dict[str, Any]] = [
     {"jobs": [{**job("j"), "state": "done"}]},
     {"jobs": [{**job("j"), "job_id": "x" * 129}]},
     {"jobs": [{**job("j"), "progress": []}]},
-    {"jobs": [job("j")] * 33},
+    {"jobs": [job("j")] * 129},
 ]
 
 

@@ -1,21 +1,10 @@
-"""The Lua scripts that work on many queues of a project at once; they go from queue to queue by the keys that they make themselves."""
+"""The Lua scripts that work on many queues of a project at once."""
 
-from messaging.drivers.redis.prelude import KEYS
-
-_VISIT = f"""
-local PREFIX = string.gsub(READY, '^coffer:ready:', 'coffer:{{') .. ':'
-
-local function visit(queue)
-  local function key(name) return PREFIX .. queue .. '}}:' .. name end
-  {", ".join(name.upper() for name in KEYS)} = {", ".join(f"key('{name}')" for name in KEYS)}
-end
-"""
-
-GATHER = f"""{_VISIT}
+GATHER = """
 local limit = tonumber(ARGV[2])
 local queues = redis.call('SRANDMEMBER', READY, limit)
 local share = #queues > 0 and math.floor(limit / #queues)
-local out = {{'ok'}}
+local out = {'ok'}
 for _, queue in ipairs(queues) do
   visit(queue)
   local at, state = place()
@@ -34,7 +23,26 @@ end
 return out
 """
 
-DISCARD = f"""{_VISIT}
+DUE = """
+local out = {'ok'}
+for n = 2, #ARGV, 2 do
+  visit(ARGV[n])
+  local at, state = place()
+  local wait = ''
+  if state == 'open' and at == tonumber(ARGV[n + 1]) then
+    settle(5000)
+    if redis.call('EXISTS', FREE) == 1 then wait = '0' end
+    for _, key in ipairs({DELAYED, HELD}) do
+      local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+      if first and (wait == '' or first - now < tonumber(wait)) then wait = text(first - now) end
+    end
+  end
+  out[#out + 1] = wait
+end
+return out
+"""
+
+DISCARD = """
 local removed = 0
 for n = 2, #ARGV, 3 do
   visit(ARGV[n])
@@ -44,5 +52,5 @@ for n = 2, #ARGV, 3 do
     removed = removed + 1
   end
 end
-return {{'ok', removed}}
+return {'ok', removed}
 """

@@ -16,18 +16,27 @@ and one of the whole project:
 
     ready     set     the queues that hold messages, free or not
 
+A script is given the project and the queue, and makes the keys itself: to send them all costs the caller more.
 No key has a Redis TTL: a message ends when `expiry` says so, and a claim can put that off.
 """
 
-KEYS = ("place", "order", "expiry", "free", "delayed", "held", "body", "info", "claims", "ends", "recent")
-
 PRELUDE = """
-local READY = KEYS[1]
-local PLACE, ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT = unpack(KEYS, 2)
+local READY = 'coffer:ready:' .. KEYS[1]
+local PLACE, ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT
+local QUEUE
 local CLIENT, CREATED, EXPIRES, AVAILABLE, CLAIM, CLAIM_TTL, CLAIMED_AT, COUNT = 1, 2, 3, 4, 5, 6, 7, 8
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = tonumber(ARGV[1])
+
+local function visit(queue)
+  local function key(name) return 'coffer:{' .. KEYS[1] .. ':' .. queue .. '}:' .. name end
+  QUEUE = queue
+  PLACE, ORDER, EXPIRY, FREE = key('place'), key('order'), key('expiry'), key('free')
+  DELAYED, HELD, BODY, INFO = key('delayed'), key('held'), key('body'), key('info')
+  CLAIMS, ENDS, RECENT = key('claims'), key('ends'), key('recent')
+end
+if KEYS[2] then visit(KEYS[2]) end
 
 local function text(number) return string.format('%.0f', number) end
 local function seq_of(id) return tonumber(string.sub(id, 1, 16), 16) end
@@ -49,11 +58,9 @@ end
 
 local function keep(id, info) redis.call('HSET', INFO, id, cmsgpack.pack(info)) end
 
-local function queue_name() return string.match(PLACE, ':([^:]+)}:place$') end
-
 local function remove(id)
   redis.call('ZREM', ORDER, id)
-  if redis.call('EXISTS', ORDER) == 0 then redis.call('SREM', READY, queue_name()) end
+  if redis.call('EXISTS', ORDER) == 0 then redis.call('SREM', READY, QUEUE) end
   redis.call('ZREM', EXPIRY, id)
   redis.call('ZREM', FREE, id)
   redis.call('ZREM', DELAYED, id)
@@ -64,14 +71,14 @@ end
 
 local function clear()
   redis.call('DEL', ORDER, EXPIRY, FREE, DELAYED, HELD, BODY, INFO, CLAIMS, ENDS, RECENT)
-  redis.call('SREM', READY, queue_name())
+  redis.call('SREM', READY, QUEUE)
 end
 
 local function add(id, info, body)
   keep(id, info)
   redis.call('HSET', BODY, id, body)
   redis.call('ZADD', ORDER, text(seq_of(id)), id)
-  redis.call('SADD', READY, queue_name())
+  redis.call('SADD', READY, QUEUE)
   redis.call('ZADD', EXPIRY, text(info[EXPIRES]), id)
   if info[AVAILABLE] <= now then
     redis.call('ZADD', FREE, text(seq_of(id)), id)

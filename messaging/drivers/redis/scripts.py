@@ -1,6 +1,6 @@
 """The Lua scripts.  The first value each returns is ok, fenced, missing, claimed or bad."""
 
-from messaging.drivers.redis.collecting import DISCARD, GATHER
+from messaging.drivers.redis.collecting import DISCARD, DUE, GATHER
 from messaging.drivers.redis.prelude import PRELUDE
 
 _OPEN = """
@@ -119,7 +119,7 @@ end
 if state == 'none' then return {'missing'} end
 local removed = state == 'open' and settle(tonumber(ARGV[2])) or 0
 -- Messages of a release that did not keep this set yet.
-if redis.call('EXISTS', ORDER) == 1 then redis.call('SADD', READY, queue_name()) end
+if redis.call('EXISTS', ORDER) == 1 then redis.call('SADD', READY, QUEUE) end
 return {'ok', removed}
 """
 
@@ -290,6 +290,7 @@ SCRIPTS = {
     "get_claim": _GET_CLAIM,
     "renew_claim": _RENEW_CLAIM,
     "release_claim": _RELEASE_CLAIM,
+    "due": DUE,
     "gather": GATHER,
     "discard": DISCARD,
 }

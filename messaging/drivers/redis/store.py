@@ -4,7 +4,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import Any, cast
 from urllib.parse import quote
@@ -27,7 +27,6 @@ from messaging.drivers.base import (
     new_nonce,
     parse_id,
 )
-from messaging.drivers.redis.prelude import KEYS
 from messaging.drivers.redis.scripts import SCRIPTS
 from messaging.drivers.registry import CAPABILITIES
 from messaging.errors import BadClaim, ClaimNotFound, MessageClaimed, StoreUnavailable
@@ -166,6 +165,15 @@ class RedisStore:
     def release_claim(self, key: QueueKey, claim_id: str) -> None:
         self._call("release_claim", key, claim_id)
 
+    def due(self, keys: Collection[QueueKey]) -> dict[QueueKey, float]:
+        found: dict[QueueKey, float] = {}
+        for project in {key.project for key in keys}:
+            asked = [key for key in keys if key.project == project]
+            wanted = [word for key in asked for word in (key.name, key.generation)]
+            _, *waits = self._run("due", _quoted(project), [0, *wanted])
+            found |= {key: int(wait) / 1000 for key, wait in zip(asked, waits, strict=True) if wait}
+        return found
+
     def gather(self, project: str, limit: int) -> list[Gathered]:
         found: list[str] = self._run("gather", _quoted(project), [0, limit])[1:]
         width = len(fields(Gathered))
@@ -194,8 +202,7 @@ class RedisStore:
         return answer
 
     def _run(self, script: str, prefix: str, arguments: Sequence[str | int], pauses: Sequence[float] = PAUSES) -> list[Any]:
-        project = prefix.partition(":")[0]
-        keys = [f"coffer:ready:{project}", *(f"coffer:{{{prefix}}}:{name}" for name in KEYS)]
+        keys = prefix.split(":")
 
         def run() -> list[Any]:
             if script in ("open", "seal", "drop", "begin_import"):

@@ -1,13 +1,11 @@
 """Messages of all queues of a project at once, in as many statements whatever the number of queues."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import CursorResult, Subquery, TextClause, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Subquery, TextClause, func, select, text, tuple_
 
-from messaging.drivers.base import Gathered, message_id, parse_id
+from messaging.drivers.base import Gathered, QueueKey, message_id, parse_id
 from messaging.drivers.sql import places, rows
 from messaging.drivers.sql.tables import messages, now_ms, queues
 
@@ -27,8 +25,8 @@ _DISCARD = {
 }
 
 
-def gather(s: Session, project: str, limit: int) -> list[Gathered]:
-    chosen = _queues_with_messages(s, project, limit)
+def gather(c: Connection, project: str, limit: int) -> list[Gathered]:
+    chosen = _queues_with_messages(c, project, limit)
     if not chosen:
         return []
     bounds = _bounds(chosen, limit // len(chosen))
@@ -42,16 +40,16 @@ def gather(s: Session, project: str, limit: int) -> list[Gathered]:
     )
     return [
         Gathered(m.name, m.generation, message_id(m.seq, m.nonce), m.body, max(0, m.now - m.created) // 1000)
-        for m in s.execute(found)
+        for m in c.execute(found)
     ]
 
 
-def _queues_with_messages(s: Session, project: str, limit: int) -> Sequence[int]:
+def _queues_with_messages(c: Connection, project: str, limit: int) -> Sequence[int]:
     """Ids of open queues, by chance when there are too many."""
     filled = select(messages.c.queue_id).distinct().subquery()
     open_here = (queues.c.project == project) & (queues.c.state == places.OPEN)
     query = select(queues.c.id).join(filled, filled.c.queue_id == queues.c.id).where(open_here)
-    return s.scalars(query.order_by(func.random()).limit(limit)).all()
+    return c.scalars(query.order_by(func.random()).limit(limit)).all()
 
 
 def _bounds(chosen: Sequence[int], share: int) -> Subquery:
@@ -64,16 +62,31 @@ def _bounds(chosen: Sequence[int], share: int) -> Subquery:
     return query.limit(len(chosen)).subquery()
 
 
-def discard(s: Session, project: str, gathered: Sequence[Gathered]) -> int:
-    ids = places.enter_many(s, project, {(one.queue, one.generation) for one in gathered})
+def due(c: Connection, keys: Collection[QueueKey]) -> dict[QueueKey, float]:
+    earliest = func.min(messages.c.available - now_ms()).label("earliest")
+    named = tuple_(queues.c.project, queues.c.name).in_([(key.project, key.name) for key in keys])
+    query = (
+        select(queues.c.project, queues.c.name, queues.c.generation, earliest)
+        .join(messages, messages.c.queue_id == queues.c.id)
+        # The names alone say nothing new, but by them MariaDB finds its way.
+        .where(queues.c.project.in_({key.project for key in keys}), queues.c.name.in_({key.name for key in keys}), named)
+        .where(queues.c.state == places.OPEN, rows.alive())
+        .group_by(queues.c.project, queues.c.name, queues.c.generation)
+    )
+    found = ((QueueKey(*place), max(0, wait) / 1000) for *place, wait in c.execute(query))
+    return {key: seconds for key, seconds in found if key in keys}
+
+
+def discard(c: Connection, project: str, gathered: Sequence[Gathered]) -> int:
+    ids = places.enter_many(c, project, {(one.queue, one.generation) for one in gathered})
     wanted = sorted(
         (ids[one.queue, one.generation], *place)
         for one in gathered
         if (one.queue, one.generation) in ids and (place := parse_id(one.id))
     )
-    return cast("CursorResult[Any]", s.execute(_discarding(s), {"wanted": json.dumps(wanted)})).rowcount if wanted else 0
+    return c.execute(_discarding(c), {"wanted": json.dumps(wanted)}).rowcount if wanted else 0
 
 
-def _discarding(s: Session) -> TextClause:
-    dialect = s.get_bind().dialect
+def _discarding(c: Connection) -> TextClause:
+    dialect = c.dialect
     return text(_DISCARD[dialect.name].format(now=now_ms().compile(dialect=dialect)))

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, false, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, false, select, tuple_
 
 from messaging.drivers.base import NewMessage, message_id, parse_id
 from messaging.drivers.sql.tables import messages, now_ms
@@ -77,17 +76,17 @@ def edge(row: Row[Any] | None) -> Edge | None:
     return Edge(message_id(row.seq, row.nonce), max(0, row.now - row.created) // 1000, row.created / 1000)
 
 
-def lock(s: Session, queue_id: int, wanted: ColumnElement[bool]) -> list[int]:
+def lock(c: Connection, queue_id: int, wanted: ColumnElement[bool]) -> list[int]:
     """The places of the messages that the condition holds for, locked.
 
     They are looked for first and locked by primary key then: MariaDB would lock whatever index it looks through, entry by entry, and two
     transactions that come by different ways would wait for each other."""
-    seqs = s.scalars(select(messages.c.seq).where(of_queue(queue_id), wanted).order_by(messages.c.seq)).all()
+    seqs = c.scalars(select(messages.c.seq).where(of_queue(queue_id), wanted).order_by(messages.c.seq)).all()
     if not seqs:
         return []
     by_key = of_queue(queue_id) & messages.c.seq.in_(seqs)
-    s.execute(select(messages.c.seq).where(by_key).order_by(messages.c.seq).with_for_update()).all()
-    return list(s.scalars(select(messages.c.seq).where(by_key, wanted)))
+    c.execute(select(messages.c.seq).where(by_key).order_by(messages.c.seq).with_for_update()).all()
+    return list(c.scalars(select(messages.c.seq).where(by_key, wanted)))
 
 
 def holding(claim_id: str, ttl: int, grace: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 SETTINGS: Any = {
     f"{dialect}_{option}": value
@@ -59,9 +59,10 @@ messages = Table(
 )
 
 
-class now_ms(ColumnElement[int]):
+class now_ms(FunctionElement[int]):
     """The server's clock, the same all over one statement."""
 
+    name = "now_ms"
     type = BigInteger()
     inherit_cache = True
 

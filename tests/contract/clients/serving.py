@@ -23,6 +23,8 @@ class Served:
     clouds: Path
     database: Database
     log: Path
+    pid: int
+    """Of gunicorn's master; its children serve."""
 
     def built(self, instance_id: str) -> None:
         """As if its operation had ended well."""
@@ -64,7 +66,7 @@ def serving(directory: Path) -> Iterator[Served]:
             env={**os.environ, "COFFER_CONFIG": str(config_file)},
         )
         try:
-            yield Served(base, write_clouds(directory, base), database, directory / "api.log")
+            yield Served(base, write_clouds(directory, base), database, directory / "api.log", process.pid)
         finally:
             process.terminate()
             process.wait(30)

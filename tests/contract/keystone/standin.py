@@ -61,7 +61,7 @@ class StandIn:
         expires, kept = datetime.now(UTC) + timedelta(hours=1), {}
         if auth["identity"]["methods"] == ["application_credential"]:
             kept = self._credentials[auth["identity"]["application_credential"]["id"]]
-            user, scope, expires = kept["user"], {"project": {}}, kept.get("expires", expires)
+            user, scope, expires = kept["user"], {"project": {}}, kept["expires"]
         else:
             given = auth["identity"]["password"]["user"]
             user, scope = given["name"], auth.get("scope") or {}
@@ -130,9 +130,8 @@ class StandIn:
     def _new_credential(self, user: str) -> Any:
         wanted = request.get_json()["application_credential"]
         id = uuid.uuid4().hex
-        kept: dict[str, Any] = {"user": user.removeprefix("id-")}
-        if "expires_at" in wanted:
-            kept["expires"] = datetime.fromisoformat(wanted["expires_at"]).replace(tzinfo=UTC)
+        expires = datetime.fromisoformat(wanted["expires_at"]).replace(tzinfo=UTC)
+        kept: dict[str, Any] = {"user": user.removeprefix("id-"), "expires": expires}
         if "access_rules" in wanted:
             kept["limits"] = {"application_credential": {"id": id, "access_rules": wanted["access_rules"]}}
         self._credentials[id] = kept

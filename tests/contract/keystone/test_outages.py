@@ -1,17 +1,24 @@
 """A Keystone that is away, slow or broken: 503 with Retry-After, never 500, never 401; what was checked before goes on."""
 
+import shutil
+import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask, Response
 
+import config
+from api.app import create_app
 from api.keystone import Cache
+from cli.ports import any_free
 from tests.api.test_instances import fault
 from tests.contract.keystone.standin import StandIn
 from tests.contract.keystone.test_tokens import ask, messages
-from tests.contract.keystone.world import Keystone, api_of, of_stand_in
+from tests.contract.keystone.world import Keystone, api_of, config_file, of_stand_in
 
 AWAY = ("serviceUnavailable", "Keystone can't be asked about the token. Try again later.")
 QUICK = {"http_request_max_retries": "0", "http_connect_timeout": "1"}
@@ -76,6 +83,12 @@ def test_away(tmp_path: Path) -> None:
         assert api.test_client().get("/healthcheck").status_code == 200
 
 
+def test_other_machines_may_reach_it(keystone: Keystone, tmp_path: Path) -> None:
+    path = config_file(tmp_path, keystone, "sqlite://")
+    path.write_text(path.read_text().replace("[api]\n", "[api]\nbind_host = 0.0.0.0\n"))
+    assert create_app(config.load(path)).test_client().get("/healthcheck").status_code == 200
+
+
 def test_a_token_is_asked_for_once(api: Flask, stand_in: StandIn, keystone: Keystone) -> None:
     alice = keystone.login("alice")
     before = stand_in.validations()
@@ -90,6 +103,42 @@ def test_or_each_time_where_that_is_wanted(stand_in: StandIn, keystone: Keystone
         assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 200
         keystone.revoke(alice)
         assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 401
+
+
+def test_a_memcached_that_is_away_costs_a_question(stand_in: StandIn, keystone: Keystone, tmp_path: Path) -> None:
+    alice = keystone.login("alice")
+    with api_of(tmp_path, keystone, memcached_servers="127.0.0.1:1") as api:
+        before = stand_in.validations()
+        for _ in range(2):
+            assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 200
+    assert stand_in.validations() == before + 2
+
+
+@pytest.fixture
+def memcached() -> Iterator[str]:
+    program = shutil.which("memcached")
+    if program is None:
+        pytest.skip("memcached is not installed")
+    port = any_free("127.0.0.1", set())
+    process = subprocess.Popen([program, "-l", "127.0.0.1", "-p", str(port), "-u", "nobody"])
+    deadline = time.monotonic() + 10
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert time.monotonic() < deadline, "it does not listen"
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_processes_share_memcached(stand_in: StandIn, keystone: Keystone, tmp_path: Path, memcached: str) -> None:
+    alice, sealed = keystone.login("alice"), {"memcache_security_strategy": "ENCRYPT", "memcache_secret_key": "k"}
+    before = stand_in.validations()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        with api_of(tmp_path / name, keystone, memcached_servers=memcached, **sealed) as api:
+            assert ask(api, alice, f"/v1.0/{alice.project_id}/limits").status_code == 200
+    assert stand_in.validations() == before + 1
 
 
 def test_the_cache_forgets_what_is_old_or_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

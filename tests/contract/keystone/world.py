@@ -54,14 +54,11 @@ class Keystone:
     def system(self) -> Login:
         return self.login("admin", {"system": {"all": True}})
 
-    def short_lived(self, user: str, seconds: float) -> Login:
-        """A token that expires: that of an application credential with an end."""
-        until = datetime.now(UTC) + timedelta(seconds=seconds)
-        return self.credential(user, expires_at=until.strftime("%Y-%m-%dT%H:%M:%S.%f"))
-
-    def credential(self, user: str, **wanted: Any) -> Login:
-        """A token of a new application credential."""
-        who, body = self.login(user), {"application_credential": {"name": f"contract-{uuid.uuid4()}", **wanted}}
+    def credential(self, user: str, seconds: float = 600, **wanted: Any) -> Login:
+        """A token of a new application credential, which ends with it after some seconds."""
+        who, until = self.login(user), datetime.now(UTC) + timedelta(seconds=seconds)
+        wanted |= {"name": f"contract-{uuid.uuid4()}", "expires_at": until.strftime("%Y-%m-%dT%H:%M:%S.%f")}
+        body = {"application_credential": wanted}
         path = f"/users/{who.body['user']['id']}/application_credentials"
         made = self._call("POST", path, who.token, body).json()["application_credential"]
         method = {"id": made["id"], "secret": made["secret"]}

@@ -99,7 +99,8 @@ def test_a_queue_moves_with_everything(store: Store, store_url: str, key: QueueK
     assert bodies(target.select(there, EVERYTHING)) == [0, 2, "delayed"]
     assert bodies(target.select(there, Selection(without_client="me"))) == ["delayed"]
     kept = target.get_claim(there, "before")
-    assert (kept.ttl, kept.age, [m.id for m in kept.messages]) == (60, 10, [held.id])
+    assert (kept.ttl, [m.id for m in kept.messages]) == (60, [held.id])
+    assert 10 <= kept.age <= 30
     assert bodies(claim(target, there, 5, "after")) == [2, "delayed"]
     assert post(target, there, "next")[0] > ids[-1]
     target.delete(there, held.id, "before")

@@ -31,7 +31,7 @@ def produce(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
 def consume(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
     while True:
         try:
-            if not _claim(store, key, log):
+            if not claim_some(store, key, log):
                 if stop.exists() and store.stats(key).total == 0:
                     return
                 time.sleep(PAUSE)
@@ -39,15 +39,16 @@ def consume(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
             time.sleep(PAUSE)
 
 
-def _claim(store: Store, key: QueueKey, log: Log) -> bool:
+def claim_some(store: Store, key: QueueKey, log: Log, ttl: int = CLAIM_TTL) -> bool:
+    """False when there was nothing to claim."""
     claim = uuid.uuid4().hex
     asked = time.monotonic()
-    held = store.claim(key, ClaimTerms(claim, CLAIM_TTL, 60, random.randint(1, 30))).messages
+    held = store.claim(key, ClaimTerms(claim, ttl, 60, random.randint(1, 30))).messages
     granted = time.monotonic()
     if not held:
         return False
     ids = [message.id for message in held]
-    log.write(CLAIMED, claim=claim, ids=ids, asked=asked, granted=granted, ttl=CLAIM_TTL)
+    log.write(CLAIMED, claim=claim, ids=ids, asked=asked, granted=granted, ttl=ttl)
     fate = random.random()
     if fate < 0.03:
         log.write(RELEASING, claim=claim, at=time.monotonic())

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
 
 from messaging.drivers.sql.tables import metadata
 from messaging.errors import StoreUnavailable, UnsupportedUri
@@ -23,13 +22,16 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Connection:
+class Transactions:
     def __init__(self, uri: str) -> None:
         url = _with_driver(make_url(uri))
-        self._database = Database(url.render_as_string(hide_password=False))
+        # What a connection that broke meanwhile makes fail is tried again anyway.
+        self._database = Database(url.render_as_string(hide_password=False), ping=False)
+        engine = self._database.engine
+        self._engines = {commit: engine.execution_options(coffer_write=commit) for commit in (True, False)}
         self._tables_made = False
         self._making = threading.Lock()
-        event.listen(self._database.engine, "connect", self._settings)
+        event.listen(engine, "connect", self._settings)
 
     @property
     def skips_locked(self) -> bool:
@@ -40,28 +42,27 @@ class Connection:
         least = (10, 6) if getattr(dialect, "is_mariadb", False) else (8, 0)
         return dialect.name == "postgresql" or (getattr(dialect, "server_version_info", None) or ()) >= least
 
-    def write(self, work: Callable[[Session], T]) -> T:
+    def write(self, work: Callable[[Connection], T]) -> T:
         """A transaction; begun anew when it failed before its commit was sent, since then it certainly had no effect."""
         return self._try(work, commit=True)
 
-    def read(self, work: Callable[[Session], T]) -> T:
+    def read(self, work: Callable[[Connection], T]) -> T:
         return self._try(work, commit=False)
 
     def close(self) -> None:
         self._database.close()
 
-    def _try(self, work: Callable[[Session], T], *, commit: bool) -> T:
+    def _try(self, work: Callable[[Connection], T], *, commit: bool) -> T:
         deadline = time.monotonic() + RETRY_SECONDS
         for pause in PAUSES:
             committing = False
             try:
                 self._make_tables()
-                with Session(self._database.engine) as s:
-                    s.connection(execution_options={"coffer_write": commit})
-                    result = work(s)
+                with self._engines[commit].connect() as c:
+                    result = work(c)
                     if commit:
                         committing = True
-                        s.commit()
+                        c.commit()
                 return result
             except (DBAPIError, PoolTimeout) as e:
                 passing = isinstance(e, (OperationalError, IntegrityError)) or getattr(e, "connection_invalidated", False)
@@ -72,6 +73,8 @@ class Connection:
         raise AssertionError("the last attempt raises")
 
     def _make_tables(self) -> None:
+        if self._tables_made:
+            return
         with self._making:
             if self._tables_made:
                 return

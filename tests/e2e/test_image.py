@@ -1,0 +1,157 @@
+"""A guest image is built, has nothing in it that it must not have, boots, and serves: in namespaces and in an emulated machine."""
+
+import contextlib
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from clouds.local import disks
+from guests.errors import GuestUnreachable
+from guests.jobs import run_job
+from guests.pool import GuestPool
+from guests.upgrade import upgrade_agent
+from tests.guest_agent.releases import release
+from tests.support.imageguest import ImageGuest, build_rootfs, emulated_guest, namespace_guest
+from tests.support.local_guest import eventually
+
+BUILDER = shutil.which("mmdebstrap") is not None and disks.available()
+EMULATOR = BUILDER and all(shutil.which(program) for program in ("qemu-system-x86_64", "xorriso", "syslinux"))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3000),
+    pytest.mark.skipif(not BUILDER, reason="needs root, loop devices and mmdebstrap"),
+]
+PRIVATE_KEY = re.compile(rb"\s*-----BEGIN [A-Z ]*PRIVATE KEY")
+SPEC: dict[str, Any] = {
+    "databases": [{"name": "shop"}],
+    "users": [{"name": "ada", "password": "first-password", "databases": [{"name": "shop"}]}],
+}
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[Path]:
+    """On disk: an image is too large for a /tmp in memory."""
+    path = Path(tempfile.mkdtemp(prefix="coffer-image-test-", dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def rootfs(scratch: Path) -> Path:
+    return build_rootfs(scratch)
+
+
+@pytest.fixture
+def pool() -> Iterator[GuestPool]:
+    pool = GuestPool()
+    yield pool
+    pool.close()
+
+
+def wait_for_hello(pool: GuestPool, guest: ImageGuest, seconds: float) -> dict[str, Any]:
+    def hello() -> dict[str, Any]:
+        with contextlib.suppress(GuestUnreachable), pool.connected(guest.endpoint) as client:
+            return client.call("hello", deadline=60)
+        return {}
+
+    answer = eventually(hello, seconds)
+    assert answer, guest.console.read_text(errors="replace")[-3000:]
+    return answer
+
+
+def use(pool: GuestPool, guest: ImageGuest, boots_within: float) -> None:
+    """From the first answer to a row that a tenant has written."""
+    hello = wait_for_hello(pool, guest, boots_within)
+    assert (hello["datastore"], hello["engine"]) == ("mariadb", "none")
+    connect = partial(pool.connected, guest.endpoint)
+    result = run_job(
+        connect,
+        f"{uuid.uuid4()}-prepare",
+        1,
+        "prepare",
+        SPEC,
+        on_progress=lambda _: None,
+        call_deadline=60,
+        no_progress_deadline=600,
+    )
+    assert result["version"].startswith("10.11.")
+    assert write_and_read(guest) == 7
+
+
+def write_and_read(guest: ImageGuest) -> int:
+    host, port = guest.sql
+    with pymysql.connect(
+        host=host, port=port, user="ada", password="first-password", database="shop", autocommit=True, connect_timeout=60
+    ) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE IF NOT EXISTS t (n INT PRIMARY KEY)")
+        cursor.execute("REPLACE INTO t VALUES (7)")
+        cursor.execute("SELECT n FROM t")
+        ((number,),) = cursor.fetchall()
+    return int(number)
+
+
+def beginning(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    content = archive.extractfile(member)
+    assert content is not None
+    return content.read(64)
+
+
+def test_the_image_identifies_no_machine_and_holds_no_key(rootfs: Path) -> None:
+    with tarfile.open(rootfs) as archive:
+        members = {member.name.removeprefix("./"): member for member in archive}
+        assert members["etc/machine-id"].size == 0
+        shadow = archive.extractfile(members["etc/shadow"])
+        assert shadow is not None
+        assert all(line.split(b":")[1] in (b"*", b"!", b"!*") for line in shadow.read().splitlines())
+        assert [member.name for member in archive if member.isreg() and PRIVATE_KEY.match(beginning(archive, member))] == []
+    forbidden = re.compile(
+        r"etc/ssh/ssh_host_|etc/hostname$|\.resolv\.conf|snakeoil|(^|/)\.[a-z]*_history$|var/lib/mysql/.|var/log/.*\.log"
+        r"|var/cache/apt/.*\.deb$|var/lib/apt/lists/.*(Packages|Release)|var/lib/systemd/random-seed|authorized_keys|boot\.json"
+    )
+    assert [name for name in members if forbidden.search(name)] == []
+    assert members["etc/systemd/system/ssh.service"].linkname == "/dev/null"
+    assert members["etc/systemd/system/mariadb.service"].linkname == "/dev/null"
+    assert max(member.mtime for member in members.values()) <= 1735689600
+
+
+def test_its_contents_are_listed(rootfs: Path) -> None:
+    listed = json.loads(rootfs.with_name(rootfs.name + ".cdx.json").read_text())
+    versions = {component["name"]: component["version"] for component in listed["components"]}
+    assert {"mariadb-server", "openssh-server", "python3", "PyMySQL", "psycopg", "redis", "coffer-guest-agent"} <= set(versions)
+    assert all(versions.values())
+
+
+def test_it_boots_in_namespaces_and_its_agent_is_replaced(rootfs: Path, scratch: Path, pool: GuestPool) -> None:
+    directory = scratch / "namespace"
+    directory.mkdir()
+    with namespace_guest(rootfs, directory) as guest:
+        use(pool, guest, boots_within=120)
+        assert guest.root is not None
+        first = (guest.root / "opt/coffer-agent/current").readlink().name
+        archive = release(scratch / "next")
+        connect = partial(pool.connected, guest.endpoint)
+        done = upgrade_agent(connect, "op-upgrade", 2, archive, on_progress=lambda _: None)
+        assert done == {"release": archive.release, "previous": first}
+        assert wait_for_hello(pool, guest, 60)["release"] == archive.release
+        assert write_and_read(guest) == 7
+
+
+@pytest.mark.skipif(not EMULATOR, reason="needs qemu-system-x86, xorriso and syslinux")
+def test_its_disk_boots_a_machine(rootfs: Path, scratch: Path, pool: GuestPool) -> None:
+    directory = scratch / "machine"
+    directory.mkdir()
+    with emulated_guest(rootfs, directory) as guest:
+        use(pool, guest, boots_within=1200)
+        assert "guest-1" in guest.console.read_text(errors="replace"), "the host name of the config drive is not there"
