@@ -40,7 +40,7 @@ SHIFT_SECONDS = 600 * SCALE
 BEAT_SECONDS = 1.5 * SCALE
 SLOW_LOOK = 1.0
 """For what no bell tells of: posts taken in on other machines."""
-COLLECT = 0.1
+COLLECT = 0.25
 """After a batch that was not full: so that many small posts make one batch."""
 TELL_EVERY = 60.0
 MOST_REMEMBERED = 100_000

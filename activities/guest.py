@@ -147,7 +147,7 @@ class GuestActivities:
             return client.call(question.method, question.params, min(question.deadline, self._call_deadline))
 
     def configure_telemetry(self, instance_id: str, settings: Mapping[str, Any], deadline: float) -> None:
-        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch."""
+        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch; ApplicationError without a server."""
         with self._connect(instance_id)() as client:
             client.call("telemetry.configure", dict(settings), deadline)
 

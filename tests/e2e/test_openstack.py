@@ -59,6 +59,11 @@ def is_active(cli: Cli, name: str) -> bool:
     return (shown(cli, name) or {}).get("Status") == "ACTIVE"
 
 
+def has_told_of_itself(cli: Cli, instance_id: str) -> bool:
+    """Only the guest's own reports say how much of its volume is used."""
+    return cli.json("database", "instance", "show", instance_id).get("volume_used") is not None
+
+
 def names(rows: list[dict[str, Any]]) -> set[str]:
     return {row["Name"] for row in rows}
 
@@ -74,6 +79,7 @@ def test_whole_life_of_an_instance(bed: Bed, plane: ControlPlane, cli: Cli, engi
     assert eventually(lambda: is_active(cli, name), WITHIN)
     (address,) = {one["address"] for one in cli.json("database", "instance", "show", instance_id)["addresses"]}
     assert usable(engine, address, "ada", PASSWORD)
+    assert eventually(lambda: has_told_of_itself(cli, instance_id), WITHIN)
 
     cli.run("database", "user", "create", instance_id, "bob", PASSWORD)
     assert names(cli.json("database", "user", "list", instance_id)) == {"ada", "bob"}

@@ -9,7 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from messaging.service import Messaging
 from models import Base, Database, Datastore, DatastoreVersion, FlavorRow
+from models.messaging import MessagingCounter
+from security import keyring
 from tests.api.stand import configured
 from tests.contract.clients.serving import write_clouds
 from tests.support.openstack_world import cloud_options, guest_command
@@ -40,8 +43,9 @@ def control_plane(directory: Path, bed: Bed, **cloud: object) -> Iterator[Contro
         stack.callback(database.close)
         Base.metadata.create_all(database.engine)
         _catalogue(database, bed)
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
-        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        _message_store(database, directory)
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", bed.api_port), backlog=64))
+        base = f"http://127.0.0.1:{bed.api_port}"
         serve = ["-m", "gunicorn", "--bind", f"fd://{listening.fileno()}", *SERVE]
         stack.enter_context(_running(directory, "api", serve, config_file, (listening.fileno(),)))
         stack.enter_context(_running(directory, "worker", ["worker.py", "--config", str(config_file)], config_file))
@@ -52,8 +56,17 @@ def _configured(directory: Path, bed: Bed, temporal: str, cloud: dict[str, objec
     config_file = configured(directory, f"sqlite:///{directory}/coffer.db", guest_deadline=15)
     text = config_file.read_text().replace("instances = 5", "instances = 100").replace("volumes = 40", "volumes = 100")
     more = f"[temporal]\naddress = {temporal}\nactivity_threads = 64\n"
+    more += f"[telemetry]\nendpoint = http://127.0.0.1:{bed.api_port}/messaging\nperiod = 2\n"
     config_file.write_text(f"{text}{more}{cloud_options(bed, **cloud)}")
     return config_file
+
+
+def _message_store(database: Database, directory: Path) -> None:
+    with database.write() as s:
+        s.add_all([MessagingCounter(name="generation", value=0), MessagingCounter(name="placement", value=0)])
+    messaging = Messaging(database, keyring.load(directory / "keyring.json"))
+    messaging.pools.put("default", {"uri": f"sqlite:///{directory}/messages.db", "weight": 1})
+    messaging.close()
 
 
 def _catalogue(database: Database, bed: Bed) -> None:

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import openstack
 
@@ -21,6 +22,7 @@ MANAGEMENT = "coffer-test"
 CIDR = os.environ.get("COFFER_TESTBED_CIDR", "10.97.0.0/20")
 FLAVOR = "tb.tiny"
 POLL_SECONDS = 0.5
+GUESTS_SEE = 40
 
 _sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
@@ -42,6 +44,11 @@ class Bed:
     operator: Any
     credentials: Credentials
     flavor_id: str
+
+    @property
+    def api_port(self) -> int:
+        """A port of this host that the testbed shows to its guests (testbed/README.md)."""
+        return (urlsplit(self.credentials.auth_url).port or 0) + GUESTS_SEE
 
     def settings(self, **changes: Any) -> Settings:
         given = {"poll_interval": POLL_SECONDS, "call_timeout": 30.0, **changes}
