@@ -17,6 +17,7 @@ import pymysql
 import pytest
 
 from cli.image.build import TOOLS
+from cli.image.recipes import RECIPES
 from clouds.local import disks
 from guests.errors import GuestUnreachable
 from guests.jobs import run_job
@@ -99,7 +100,8 @@ def beginning(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return content.read(64)
 
 
-def test_the_image_identifies_no_machine_and_holds_no_key(rootfs: Path) -> None:
+def check_contents(rootfs: Path, engine: str) -> None:
+    """It identifies no machine and holds no key, and no service of its packages runs by itself."""
     with tarfile.open(rootfs) as archive:
         members = {member.name.removeprefix("./"): member for member in archive}
         assert members["etc/machine-id"].size == 0
@@ -112,9 +114,13 @@ def test_the_image_identifies_no_machine_and_holds_no_key(rootfs: Path) -> None:
         r"|var/cache/apt/.*\.deb$|var/lib/apt/lists/.*(Packages|Release)|var/lib/systemd/random-seed|authorized_keys|boot\.json"
     )
     assert [name for name in members if forbidden.search(name)] == []
-    assert members["etc/systemd/system/ssh.service"].linkname == "/dev/null"
-    assert members["etc/systemd/system/mariadb.service"].linkname == "/dev/null"
+    for service in ("ssh.service", *RECIPES[engine].services):
+        assert members[f"etc/systemd/system/{service}"].linkname == "/dev/null"
     assert max(member.mtime for member in members.values()) <= 1735689600
+
+
+def test_the_image_identifies_no_machine_and_holds_no_key(rootfs: Path) -> None:
+    check_contents(rootfs, "mariadb")
 
 
 def test_its_contents_are_listed(rootfs: Path) -> None:
@@ -145,6 +151,7 @@ def test_images_of_the_other_engines_serve(scratch: Path, pool: GuestPool, engin
     directory = scratch / engine
     directory.mkdir()
     archive = build_rootfs(engine, directory)
+    check_contents(archive, engine)
     with namespace_guest(engine, archive, directory) as guest:
         user = {"name": "ada", "password": "first-password"}
         assert prepare(pool, guest, engine, 120, {"users": [user]}).startswith(VERSIONS[engine])
