@@ -7,18 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from temporalio import activity
 
-from activities.errors import GUEST_UNREACHABLE, final, guest_errors
+from activities.errors import GUEST_UNREACHABLE, REJECTED, final, guest_errors
 from activities.waiting import still_wanted
 from clouds.ports import GuestBoot
+from guests.archive import Archive, ArchiveError, build_archive
 from guests.client import GuestClient
 from guests.jobs import JobStatus, run_job
 from guests.keys import new_key_pair
 from guests.pool import GuestPool
 from guests.transport import Endpoint
+from guests.upgrade import upgrade_agent
 from models import Database, DatastoreVersion, GuestTelemetry, Instance
 from models.base import utcnow
 from security.vault import Vault
@@ -92,6 +95,23 @@ class GuestActivities:
             return JobLook(ended=False, reports=self._reports(job.op.instance_id), revision=left.revision)
         return JobLook(ended=True)
 
+    @activity.defn(name="guest.upgrade_agent", no_thread_cancel_exception=True)
+    def upgrade_agent(self, job: GuestJob) -> None:
+        """See the guest's agent replaced by the one that this installation has, or taken back."""
+        try:
+            archive = _own_agent()
+        except ArchiveError as e:
+            raise final(REJECTED, str(e)) from e
+        with guest_errors():
+            upgrade_agent(
+                self._connect(job.op.instance_id, job.address, job.ssh_port),
+                job.job_id,
+                job.op.generation,
+                archive,
+                on_progress=self._heard,
+                no_progress_deadline=self._no_progress_deadline,
+            )
+
     def _heard(self, status: JobStatus) -> None:
         words = f"{status.progress.step}, {status.progress.done} of {status.progress.total}" if status.progress else status.state
         self._tell(words)
@@ -127,7 +147,7 @@ class GuestActivities:
             return client.call(question.method, question.params, min(question.deadline, self._call_deadline))
 
     def configure_telemetry(self, instance_id: str, settings: Mapping[str, Any], deadline: float) -> None:
-        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch."""
+        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch; ApplicationError without a server."""
         with self._connect(instance_id)() as client:
             client.call("telemetry.configure", dict(settings), deadline)
 
@@ -167,6 +187,12 @@ class _Left(Exception):
     def __init__(self, revision: int) -> None:
         super().__init__(revision)
         self.revision = revision
+
+
+@cache
+def _own_agent() -> Archive:
+    """Made once: the files of an installation stay as they are while a worker runs."""
+    return build_archive()
 
 
 class _Patience:

@@ -113,11 +113,16 @@ def _settle_guest_write(s: Session, instance: Instance, row: OperationRow, out: 
     Vault.forget(s, instance.id, purpose=row.id)
 
 
+def _settle_guest_upgrade(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance is as well as before: an agent that does not answer has been taken back by its server."""
+
+
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
     "InstanceDelete": _settle_delete,
     "GuestWrite": _settle_guest_write,
+    "GuestUpgrade": _settle_guest_upgrade,
 }
 """What the end of each kind of operation means for its instance."""
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import or_, select
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.guest import GuestActivities
 from activities.messages import MessageActivities
@@ -73,6 +74,9 @@ class RenewalActivities:
             return "refused"
         except (GuestUnreachable, HostKeyMismatch):
             return "unreachable"
+        except ApplicationError:
+            # Its server went after the look.
+            return "gone"
         return "told"
 
 

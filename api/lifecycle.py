@@ -160,6 +160,16 @@ def reserve_for_restart(s: Session, who: Context, instance_id: str, op_id: str) 
         raise Unprocessable(busy(instance_id, status)) from e
 
 
+def upgrade_agent(who: Context, instance_id: str) -> None:
+    parts = services()
+    op_id = new_id()
+    with parts.database.write() as s:
+        generation = reserve_for_restart(s, who, instance_id, op_id)
+        op = Operation(op_id, instance_id, who.project_id, generation, who.request_id)
+        row = Operations.record(s, "GuestUpgrade", Job(op), who.caller)
+    parts.operations.start(row)
+
+
 def busy(instance_id: str, status: str) -> str:
     return f"Instance {instance_id} is not currently available for an action to be performed (status was {status})."
 

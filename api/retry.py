@@ -73,4 +73,9 @@ def _reserved(s: Session, row: OperationRow, op_id: str) -> int:
         raise Conflict(f"Instance {row.instance_id} is busy: delete it, or wait for what runs on it.") from e
 
 
-GUARDS = {"InstanceCreate": _create_again, "InstanceRestart": _restart_again, "InstanceDelete": _delete_again}
+GUARDS = {
+    "InstanceCreate": _create_again,
+    "InstanceRestart": _restart_again,
+    "InstanceDelete": _delete_again,
+    "GuestUpgrade": _restart_again,
+}

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "operation": ("cli.commands.operation:operation", "Watch, retry and cancel operations."),
     "events": ("cli.commands.events:events", "Be told what happens to instances."),
     "datastore": ("cli.commands.datastore:datastore", "Datastores and their versions."),
+    "guest": ("cli.commands.guest:guest", "Agents on database servers."),
     "image": ("cli.commands.image:image", "Images that database servers boot from."),
     "flavor": ("cli.commands.flavor:flavor", "Sizes of database servers."),
     "quota": ("cli.commands.quota:quota", "What projects may use."),

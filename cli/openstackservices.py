@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from clouds.openstack.bootstrap import Bootstrap, Endpoint
 
 
-def bootstrap_of(conf: ConfigOpts, make: bool, os_cloud: str | None = None, public_key: str = "") -> "Bootstrap":
-    """`os_cloud`: who in clouds.yaml may change Keystone's catalog; by default the service user does."""
+def bootstrap_of(
+    conf: ConfigOpts, make: bool, os_cloud: str | None = None, public_key: str = "", with_catalog: bool = True
+) -> "Bootstrap":
+    """`os_cloud`: who in clouds.yaml may see and change all of Keystone's catalog; by default the service user does."""
     from clouds.openstack import Services
     from clouds.openstack.bootstrap import Bootstrap, Wanted, credentials_of
     from worker import openstack_settings
@@ -31,7 +33,7 @@ def bootstrap_of(conf: ConfigOpts, make: bool, os_cloud: str | None = None, publ
     wanted = Wanted(
         cidr=conf.network.management_cidr,
         region=settings.credentials.region_name,
-        endpoints=endpoints(conf.api.public_endpoint.rstrip("/")),
+        endpoints=endpoints(conf.api.public_endpoint.rstrip("/")) if with_catalog else (),
         with_servers=conf.cloud.driver == "openstack",
         public_key=public_key,
     )

@@ -91,7 +91,7 @@ def _openstack(conf: ConfigOpts) -> Iterator[Checked]:
     from cli.openstackservices import bootstrap_of
     from clouds.openstack.probes import probes
 
-    steps = bootstrap_of(conf, make=False)
+    steps = bootstrap_of(conf, make=False, with_catalog=False)
     login, *findings = steps.run()
     yield Checked("Keystone", OK if login.state.good else AWAY, f"service user {login.name}", login.mend)
     if not login.state.good:
@@ -106,6 +106,9 @@ def _openstack(conf: ConfigOpts) -> Iterator[Checked]:
             yield Checked(probe.service, AWAY, probe.error, mend)
         else:
             yield Checked(probe.service, OK)
+    for api in ("database", "messaging"):
+        if not steps.services.has(api):
+            yield Checked("catalog", WRONG, f"has no {api}", deployment.command(conf, "openstack bootstrap"))
     for finding in findings:
         if finding.state != "there":
             mend = finding.mend or deployment.command(conf, "openstack bootstrap")

@@ -152,9 +152,10 @@ def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
     boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
     telemetry = Telemetry(settings, datastore, jobs, boot_id)
     server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, upgrades, boot_id).handle)
+    # Before an unfinished job goes on, which may end the agent again: calls wait in the socket for a moment.
+    notify_ready()
     jobs.resume()
     telemetry.start()
-    notify_ready()
     server.serve_forever()
 
 

@@ -21,6 +21,7 @@ ENDS: dict[str, tuple[str, ...]] = {
     "InstanceRestart": ("instance.restarted",),
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
+    "GuestUpgrade": (),
 }
 """What each kind of operation tells besides its own end when it has ended well."""
 

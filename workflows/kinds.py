@@ -20,4 +20,5 @@ KINDS: dict[str, Kind] = {
     "InstanceRestart": Kind("instance:{}", "REBOOT", cancellable=False),
     "InstanceDelete": Kind("instance-delete:{}", "SHUTDOWN", cancellable=False),
     "GuestWrite": Kind("instance:{}", "", cancellable=False),
+    "GuestUpgrade": Kind("instance:{}", "", cancellable=False),
 }

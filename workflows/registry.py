@@ -2,9 +2,19 @@
 
 from workflows.duties import DutyRound, StandingDuty
 from workflows.guest_read import GuestRead
+from workflows.guest_upgrade import GuestUpgrade
 from workflows.guest_write import GuestWrite
 from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
 from workflows.instance_restart import InstanceRestart
 
-WORKFLOWS: tuple[type, ...] = (InstanceCreate, InstanceDelete, InstanceRestart, GuestWrite, GuestRead, StandingDuty, DutyRound)
+WORKFLOWS: tuple[type, ...] = (
+    InstanceCreate,
+    InstanceDelete,
+    InstanceRestart,
+    GuestWrite,
+    GuestUpgrade,
+    GuestRead,
+    StandingDuty,
+    DutyRound,
+)

@@ -14,8 +14,9 @@ from messaging.errors import BadSignature
 from messaging.signing import SignedUrl
 
 CLIENT_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
-SIGNED = ("URL-Signature", "URL-Paths", "URL-Methods", "URL-Expires")
-OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
+# Headers by the names that WSGI gives them: every request is asked for these.
+SIGNED = ("HTTP_URL_SIGNATURE", "HTTP_URL_PATHS", "HTTP_URL_METHODS", "HTTP_URL_EXPIRES")
+OVERRIDES = ("HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD", "HTTP_X_METHOD_OVERRIDE")
 IDENTITY = re.compile(
     r"HTTP_X_(?:AUTH_|SUBJECT_|SERVICE_|ROLES|ROLE$|USER|TENANT|DOMAIN|IS_ADMIN|PROJECT_(?!ID$)|IDENTITY_|TRUST)"
 )
@@ -31,7 +32,7 @@ HEADED = ("ping", "exists")
 
 def admit() -> None:
     """Runs before each handler; a signed request that does not hold is told no more than that nothing is there."""
-    if any(name in request.headers for name in SIGNED):
+    if any(name in request.environ for name in SIGNED):
         _by_signature()
     else:
         _by_token()
@@ -50,7 +51,7 @@ def _by_token() -> None:
 
 def _by_signature() -> None:
     try:
-        if any(name in request.headers for name in OVERRIDES) or not set(request.args) <= SIGNED_QUERY:
+        if any(name in request.environ for name in OVERRIDES) or not set(request.args) <= SIGNED_QUERY:
             raise BadSignature
         shown = _shown()
         parts().signer.verify(shown, request.method, _path_as_sent(), epoch=parts().options.signed_url_epoch)
@@ -63,8 +64,8 @@ def _by_signature() -> None:
 
 
 def _shown() -> SignedUrl:
-    signature, paths, methods, expires = (request.headers.get(name, "") for name in SIGNED)
-    project = request.headers.get("X-Project-ID", "")
+    signature, paths, methods, expires = (request.environ.get(name, "") for name in SIGNED)
+    project = request.environ.get("HTTP_X_PROJECT_ID", "")
     return SignedUrl(tuple(paths.split(",")), tuple(methods.split(",")), project, expires, signature)
 
 

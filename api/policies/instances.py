@@ -17,6 +17,7 @@ RULES = (
         f"{ONE}/action (reset_status with force_delete)",
     ),
     rule("instance:restart", OWNER, "Restart the engine of an instance.", "POST", f"{ONE}/action (restart)"),
+    rule("instance:upgrade_agent", ADMIN, "Replace the agent of an instance's server.", "POST", f"{ONE}/action (upgrade_agent)"),
     rule("instance:reset_status", ADMIN, "Break off what runs on an instance.", "POST", f"{ONE}/action (reset_status)"),
     rule("instance:resize_flavor", OWNER, "Give an instance another flavor.", "POST", f"{ONE}/action (resize)"),
     rule("instance:resize_volume", OWNER, "Enlarge the volume of an instance.", "POST", f"{ONE}/action (resize)"),

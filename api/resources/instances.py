@@ -103,6 +103,7 @@ class OneInstance(MethodView):
 class InstanceAction(MethodView):
     @policy(
         "instance:restart",
+        "instance:upgrade_agent",
         "instance:reset_status",
         "instance:force_delete",
         "instance:resize_flavor",
@@ -119,6 +120,8 @@ class InstanceAction(MethodView):
         match action:
             case "restart":
                 lifecycle.restart(context(), instance_id)
+            case "upgrade_agent":
+                lifecycle.upgrade_agent(context(), instance_id)
             case "reset_status":
                 reset.reset_status(context(), instance_id)
             case _:

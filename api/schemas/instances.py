@@ -103,6 +103,7 @@ class ActionBody(Schema):
     """Exactly one of these."""
 
     restart = fields.Dict(allow_none=True)
+    upgrade_agent = fields.Dict(allow_none=True, metadata={"description": "For administrators: the database stays up meanwhile."})
     reset_status = fields.Dict(allow_none=True, metadata={"description": "For administrators; for owners with `force_delete`."})
     resize = fields.Raw(allow_none=True)
     promote_to_replica_source = fields.Raw(allow_none=True)

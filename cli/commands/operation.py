@@ -59,7 +59,7 @@ def show_(id: str, cloud: str, state: Path | None, as_json: bool, watch: bool) -
     """One operation with its steps."""
     api = sign_in(resolve(state), cloud)
     if watch:
-        _watch(api, id, as_json, good=("DONE",))
+        follow(api, id, as_json, good=("DONE",))
         return
     found = steps.fetch(api, id)
     if as_json:
@@ -110,17 +110,17 @@ def _watch_list(api: Api, limit: int) -> NoReturn:
 def _act(api: Api, id: str, action: str, as_json: bool, watch: bool, good: Sequence[str]) -> None:
     answer = api.post(f"/operations/{id}/action", {action: {}})["operation"]
     if watch:
-        _watch(api, answer["id"], as_json, good)
+        follow(api, answer["id"], as_json, good)
     elif as_json:
         show_one(answer, as_json)
     else:
         done = f"{action} requested" if answer["id"] == id else f"{id} begins anew as {answer['id']}"
-        follow = api.command(f"operation show --watch {answer['id']}")
-        click.echo(f"{done}; follow it: {follow}")
+        words = api.command(f"operation show --watch {answer['id']}")
+        click.echo(f"{done}; follow it: {words}")
 
 
-def _watch(api: Api, id: str, as_json: bool, good: Sequence[str]) -> None:
-    """Until it is over.  The exit code tells whether it ended well."""
+def follow(api: Api, id: str, as_json: bool, good: Sequence[str]) -> None:
+    """Shows an operation until it is over.  The exit code tells whether it ended well."""
     found = steps.wait(api, id) if as_json else steps.follow(api, id)
     if as_json:
         show_one(found, as_json)

@@ -116,7 +116,11 @@ def _agent_settings(place: Place, boot: GuestBoot) -> dict[str, object]:
 def _agent_unit(root: Path, programs: Programs) -> dict[str, object]:
     return {
         "argv": [programs.python, "-m", programs.agent_module, str(root / "agent.json")],
-        "env": {**programs.environment(), "PYTHONPATH": f"{root}/releases/current:{root}/releases/current/vendor"},
+        # An agent module that is no part of any release is found where this host has it.
+        "env": {
+            **programs.environment(),
+            "PYTHONPATH": f"{root}/releases/current:{root}/releases/current/vendor:{programs.package_root}",
+        },
         "stop_timeout": 10,
         "log": str(root / "log/agent.log"),
     }

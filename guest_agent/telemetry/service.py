@@ -29,14 +29,14 @@ class Telemetry:
         self._wake = Wake()
         self._reporter: Reporter | None = None
         self._epoch = 0
-
-    def start(self) -> None:
-        """Begin to report, which needs a destination; an earlier agent's unposted report goes first."""
         try:
             self._epoch = self._memory.count_start()
         except OSError as error:
             # A full disk, say. No report without a number of its own; calls are answered all the same.
             LOG.warning("telemetry: this start cannot be counted yet: %s", error.strerror)
+
+    def start(self) -> None:
+        """Begin to report, which needs a destination; an earlier agent's unposted report goes first."""
         self._outbox.put_kept(self._boot_id)
         self._outbox.start()
         keep_doing("telemetry", self._report)

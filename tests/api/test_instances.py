@@ -316,6 +316,27 @@ def test_restart(stand: Stand, argument: Any) -> None:
     assert stand.alpha.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
 
 
+def test_an_administrator_replaces_an_agent(stand: Stand) -> None:
+    instance_id = stand.ready(stand.admin)
+    answer = stand.admin.post(f"/instances/{instance_id}/action", {"upgrade_agent": {}})
+    assert (answer.status_code, answer.data) == (202, b"")
+    assert stand.admin.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
+    assert stand.admin.post(f"/instances/{instance_id}/action", {"restart": {}}).status_code == 422
+    [run] = stand.temporal.of("GuestUpgrade")
+    stand.temporal.finish(run, ApplicationError("taken back", type="UpgradeFailed"))
+    assert stand.admin.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
+    assert stand.operation(run.op.id).error_type == "UpgradeFailed"
+    again = stand.admin.post(f"/operations/{run.op.id}/action", {"retry": {}})
+    assert again.status_code == 202
+    assert [run.op.generation for run in stand.temporal.of("GuestUpgrade")] == [2, 3]
+
+
+def test_a_tenant_replaces_no_agent(stand: Stand) -> None:
+    answer = stand.alpha.post(f"/instances/{stand.ready()}/action", {"upgrade_agent": {}})
+    assert answer.status_code == 403
+    assert stand.temporal.of("GuestUpgrade") == []
+
+
 def test_restart_needs_a_server(stand: Stand) -> None:
     building = stand.alpha.create().json["instance"]["id"]
     failed = stand.ready()

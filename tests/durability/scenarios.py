@@ -84,6 +84,16 @@ def write_done(world: World, row: OperationRow) -> None:
     _instance_is(world, row, InstanceState.READY)
 
 
+def upgrade_done(world: World, row: OperationRow) -> None:
+    """One release besides the server's first, and it is the one in use."""
+    _instance_is(world, row, InstanceState.READY)
+    (server,) = (entry for entry in (world.directory / "c" / "servers").iterdir() if entry.is_dir())
+    made = {
+        entry.name for entry in (server / "releases").iterdir() if (entry / "manifest.json").exists() and not entry.is_symlink()
+    }
+    assert made == {(server / "releases/current").readlink().name}
+
+
 def write_failed(world: World, row: OperationRow) -> None:
     """A change that was refused leaves the instance as well as it was."""
     _instance_is(world, row, InstanceState.READY)
@@ -116,6 +126,13 @@ SCENARIOS: dict[str, Scenario] = {
             steps=("claim", "1", "finish"),
             done=restart_done,
             failed=restart_failed,
+        ),
+        Scenario(
+            "GuestUpgrade",
+            lambda world, instance_id: world.upgrade(instance_id),
+            steps=("claim", "1", "finish"),
+            done=upgrade_done,
+            failed=write_failed,
         ),
         Scenario(
             "GuestWrite",

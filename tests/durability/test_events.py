@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +10,10 @@ import pytest
 from sqlalchemy import update
 
 from activities.events import EXISTS
-from messaging.service import Messaging
 from models import EventSubscription, Instance, OperationRow, OperationState, OutboxRow
 from models.base import utcnow
 from models.event_types import OPERATION_ENDS, RENAMED
 from models.outbox import Event, record
-from tests.api.messaging.post_office import start_counters
 from tests.support.world import CALLER, World
 from workflows.contracts import Duty
 
@@ -30,9 +27,7 @@ class Reader:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        start_counters(world.database)
-        self.messaging = Messaging(world.database, world.keyring)
-        self.messaging.pools.put("default", {"uri": f"sqlite:///{world.directory}/store.db", "weight": 1})
+        self.messaging = world.messaging
         self.messaging.queues.put(CALLER.project_id, QUEUE)
         with world.database.write() as s:
             s.add(EventSubscription(project_id=CALLER.project_id, queue=QUEUE, ttl=3600))
@@ -55,15 +50,10 @@ class Reader:
         self.world.eventually(lambda: self.waiting() == 0, 60)
         return self.read()
 
-    def close(self) -> None:
-        self.messaging.close()
-
 
 @pytest.fixture
-def reader(world: World) -> Iterator[Reader]:
-    reader = Reader(world)
-    yield reader
-    reader.close()
+def reader(world: World) -> Reader:
+    return Reader(world)
 
 
 def plain_instance(world: World) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from models import OperationRow, OperationState
+from models import OperationRow, OperationState, StepState
 from tests.durability.scenarios import create_done, create_failed
 from tests.support.telling import Telling
 from tests.support.world import Temporal, World, Zygote
@@ -30,8 +30,10 @@ def names(world: World, row: OperationRow) -> list[str]:
 
 
 def test_a_long_create_ends_on_the_guests_own_word(telling: Telling) -> None:
-    with telling.open(), telling.worker():
+    with telling.open(), telling.worker("hold:InstanceCreate:7:before"):
         row = telling.create()
+        telling.eventually(lambda: telling.heard(row.instance_id))
+        (telling.directory / "release").touch()
         assert telling.settle(row, 25).state == OperationState.DONE
         create_done(telling, row)
         assert names(telling, row).count("guest.start_job") == 2
@@ -46,6 +48,19 @@ def test_a_guest_that_cannot_report_is_polled(telling: Telling) -> None:
         create_done(telling, row)
         assert "guest.run_job" in names(telling, row)
         assert telling.signals(row) == 0
+
+
+def test_cancel_while_the_guest_is_waited_for_unwinds(telling: Telling) -> None:
+    """It has been heard, so that it is relied on; and can report no more, so that the wait is long."""
+    with telling.worker("hold:InstanceCreate:7:before"):
+        with telling.open():
+            row = telling.create()
+            telling.eventually(lambda: telling.heard(row.instance_id))
+        (telling.directory / "release").touch()
+        telling.eventually(lambda: any(s.id == "7" and s.state == StepState.DONE for s in telling.steps(row)))
+        telling.temporal.loop.run(telling.handle(row).cancel())
+        assert telling.settle(row, 25).state == OperationState.CANCELLED
+        create_failed(telling, row)
 
 
 @pytest.mark.parametrize("step", LONG[5:])

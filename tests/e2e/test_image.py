@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+import socket
 import tarfile
 import tempfile
 import uuid
@@ -15,17 +16,18 @@ from typing import Any
 import pymysql
 import pytest
 
+from cli.image.build import TOOLS
 from clouds.local import disks
 from guests.errors import GuestUnreachable
 from guests.jobs import run_job
 from guests.pool import GuestPool
 from guests.upgrade import upgrade_agent
 from tests.guest_agent.releases import release
-from tests.support.imageguest import ImageGuest, build_rootfs, emulated_guest, namespace_guest
+from tests.support.imageguest import VERSIONS, ImageGuest, build_rootfs, emulated_guest, namespace_guest
 from tests.support.local_guest import eventually
 
 BUILDER = shutil.which("mmdebstrap") is not None and disks.available()
-EMULATOR = BUILDER and all(shutil.which(program) for program in ("qemu-system-x86_64", "xorriso", "syslinux"))
+EMULATOR = BUILDER and all(shutil.which(program) for program in ("qemu-system-x86_64", "xorriso", *TOOLS))
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3000),
@@ -49,7 +51,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def rootfs(scratch: Path) -> Path:
-    return build_rootfs(scratch)
+    return build_rootfs("mariadb", scratch)
 
 
 @pytest.fixture
@@ -70,23 +72,12 @@ def wait_for_hello(pool: GuestPool, guest: ImageGuest, seconds: float) -> dict[s
     return answer
 
 
-def use(pool: GuestPool, guest: ImageGuest, boots_within: float) -> None:
-    """From the first answer to a row that a tenant has written."""
+def prepare(pool: GuestPool, guest: ImageGuest, engine: str, boots_within: float, spec: dict[str, Any]) -> str:
+    """From the first answer to the engine's version."""
     hello = wait_for_hello(pool, guest, boots_within)
-    assert (hello["datastore"], hello["engine"]) == ("mariadb", "none")
-    connect = partial(pool.connected, guest.endpoint)
-    result = run_job(
-        connect,
-        f"{uuid.uuid4()}-prepare",
-        1,
-        "prepare",
-        SPEC,
-        on_progress=lambda _: None,
-        call_deadline=60,
-        no_progress_deadline=600,
-    )
-    assert result["version"].startswith("10.11.")
-    assert write_and_read(guest) == 7
+    assert (hello["datastore"], hello["engine"]) == (engine, "none")
+    run = partial(run_job, partial(pool.connected, guest.endpoint), call_deadline=60, no_progress_deadline=600)
+    return str(run(f"{uuid.uuid4()}-prepare", 1, "prepare", spec, on_progress=lambda _: None)["version"])
 
 
 def write_and_read(guest: ImageGuest) -> int:
@@ -136,8 +127,9 @@ def test_its_contents_are_listed(rootfs: Path) -> None:
 def test_it_boots_in_namespaces_and_its_agent_is_replaced(rootfs: Path, scratch: Path, pool: GuestPool) -> None:
     directory = scratch / "namespace"
     directory.mkdir()
-    with namespace_guest(rootfs, directory) as guest:
-        use(pool, guest, boots_within=120)
+    with namespace_guest("mariadb", rootfs, directory) as guest:
+        assert prepare(pool, guest, "mariadb", 120, SPEC).startswith("10.11.")
+        assert write_and_read(guest) == 7
         assert guest.root is not None
         first = (guest.root / "opt/coffer-agent/current").readlink().name
         archive = release(scratch / "next")
@@ -148,10 +140,24 @@ def test_it_boots_in_namespaces_and_its_agent_is_replaced(rootfs: Path, scratch:
         assert write_and_read(guest) == 7
 
 
-@pytest.mark.skipif(not EMULATOR, reason="needs qemu-system-x86, xorriso and syslinux")
+@pytest.mark.parametrize("engine", ["postgresql", "redis"])
+def test_images_of_the_other_engines_serve(scratch: Path, pool: GuestPool, engine: str) -> None:
+    directory = scratch / engine
+    directory.mkdir()
+    archive = build_rootfs(engine, directory)
+    with namespace_guest(engine, archive, directory) as guest:
+        user = {"name": "ada", "password": "first-password"}
+        assert prepare(pool, guest, engine, 120, {"users": [user]}).startswith(VERSIONS[engine])
+        socket.create_connection(guest.sql, timeout=10).close()
+        with pool.connected(guest.endpoint) as client:
+            assert [one["name"] for one in client.call("users.list")["users"]] == ["ada"]
+
+
+@pytest.mark.skipif(not EMULATOR, reason="needs qemu-system-x86, xorriso and what makes disks")
 def test_its_disk_boots_a_machine(rootfs: Path, scratch: Path, pool: GuestPool) -> None:
     directory = scratch / "machine"
     directory.mkdir()
     with emulated_guest(rootfs, directory) as guest:
-        use(pool, guest, boots_within=1200)
+        assert prepare(pool, guest, "mariadb", 1200, SPEC).startswith("10.11.")
+        assert write_and_read(guest) == 7
         assert "guest-1" in guest.console.read_text(errors="replace"), "the host name of the config drive is not there"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.guest_agent.receiver import Receiver, open_receiver
 from tests.guest_agent.server import Server, running_server
 
 
@@ -21,3 +22,9 @@ def bare_server() -> Iterator[Server]:
 def stub() -> Iterator[Server]:
     with running_server("stub", agent_module="tests.support.stub_agent") as server:
         yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with open_receiver() as receiver:
+        yield receiver

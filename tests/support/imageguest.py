@@ -22,6 +22,8 @@ from guests.keys import new_key_pair
 from guests.transport import Endpoint
 
 CHANNEL_PORT = 2222
+VERSIONS = {"mariadb": "10.11", "postgresql": "15", "redis": "7.0"}
+PORTS = {"mariadb": 3306, "postgresql": 5432, "redis": 6379}
 VOLUME_BYTES = 1 << 30
 SERIAL_LENGTH = 20
 NODES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}
@@ -39,20 +41,21 @@ class ImageGuest:
     root: Path | None = None
 
 
-def build_rootfs(directory: Path) -> Path:
-    """COFFER_TEST_ROOTFS, or a fresh build, which takes minutes."""
-    if given := os.environ.get("COFFER_TEST_ROOTFS"):
-        return Path(given)
-    output = directory / "rootfs.tar"
-    argv = [sys.executable, "-m", "cli.main", "image", "build", "mariadb", "--format", "tar"]
+def build_rootfs(engine: str, directory: Path) -> Path:
+    """ENGINE.tar in the directory COFFER_TEST_ROOTFS if it is there, or a fresh build, which takes minutes."""
+    given = Path(os.environ.get("COFFER_TEST_ROOTFS", "/nowhere")) / f"{engine}.tar"
+    if given.exists():
+        return given
+    output = directory / f"{engine}.tar"
+    argv = [sys.executable, "-m", "cli.main", "image", "build", engine, "--format", "tar"]
     subprocess.run([*argv, "--output", str(output), "--work", str(directory)], check=True, timeout=1800)
     return output
 
 
-def _told(address: str, volume_id: str, instance_id: str) -> tuple[dict[str, Any], Endpoint]:
+def _told(engine: str, address: str, volume_id: str, instance_id: str) -> tuple[dict[str, Any], Endpoint]:
     """What the control plane would say to the server, and how it then reaches it."""
     login, host = new_key_pair(), new_key_pair()
-    boot = GuestBoot(instance_id, "mariadb", "10.11", 512, login.public, host.private)
+    boot = GuestBoot(instance_id, engine, VERSIONS[engine], 512, login.public, host.private)
     told = base64.b64decode(user_data(boot, address=address, channel_port=CHANNEL_PORT, volume_id=volume_id))
     return {"user_data": told}, Endpoint(instance_id, address, CHANNEL_PORT, login.private, host.public, "root")
 
@@ -70,12 +73,12 @@ def _write_config_drive(directory: Path, told: dict[str, Any], network_data: dic
 
 
 @contextlib.contextmanager
-def namespace_guest(archive: Path, directory: Path) -> Iterator[ImageGuest]:
+def namespace_guest(engine: str, archive: Path, directory: Path) -> Iterator[ImageGuest]:
     """Its own root, process tree, host name and network; the volume is a loop device."""
     here, address = "198.18.77.1", "198.18.77.2"
     volume_id, name = str(uuid.uuid4()), f"coffer-{os.getpid()}"
     root, config, console = directory / "root", directory / "config", directory / "console.log"
-    told, endpoint = _told(address, volume_id, str(uuid.uuid4()))
+    told, endpoint = _told(engine, address, volume_id, str(uuid.uuid4()))
     _write_config_drive(config, told, {"links": [], "networks": []})
     root.mkdir()
     with contextlib.ExitStack() as undo:
@@ -92,6 +95,8 @@ def namespace_guest(archive: Path, directory: Path) -> Iterator[ImageGuest]:
             name,
             "unshare",
             "--mount",
+            "--propagation",
+            "slave",
             "--pid",
             "--fork",
             "--kill-child",
@@ -103,14 +108,16 @@ def namespace_guest(archive: Path, directory: Path) -> Iterator[ImageGuest]:
         with console.open("wb") as said:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         undo.callback(_end, process)
-        yield ImageGuest(endpoint, (address, 3306), console, root)
+        yield ImageGuest(endpoint, (address, PORTS[engine]), console, root)
 
 
 def _entering(root: Path, config: Path, loop: str, volume_id: str) -> str:
-    """What a kernel and udev do on a machine, and then the program of the image's unit."""
+    """What a kernel and udev do on a machine, and then the program of the image's unit.
+
+    Mounts follow the host's: a private copy would keep the volumes of everybody else's servers busy.
+    """
     lines = [
         "set -e",
-        "mount --make-rprivate /",
         f"mount --bind {root} {root}",
         f"cd {root}",
         "mount -t proc proc proc",
@@ -159,7 +166,7 @@ def emulated_guest(archive: Path, directory: Path) -> Iterator[ImageGuest]:
     """The disk as Nova would give it to a machine: config drive, volume, one card with DHCP, here forwarded to loopback ports."""
     raw, volume, drive, console = (directory / name for name in ("disk.raw", "volume.raw", "config.iso", "console.log"))
     volume_id = str(uuid.uuid4())
-    told, endpoint = _told(EMULATOR_ADDRESS, volume_id, str(uuid.uuid4()))
+    told, endpoint = _told("mariadb", EMULATOR_ADDRESS, volume_id, str(uuid.uuid4()))
     _write_config_drive(directory / "config", told, None)
     _run("xorriso", "-as", "mkisofs", "-quiet", "-V", "config-2", "-R", "-J", "-o", str(drive), str(directory / "config"))
     disk.write_raw(archive, rootfs.digest(archive), raw, directory, EPOCH)

@@ -57,8 +57,11 @@ def record_long(temporal: Temporal, zygote: Zygote, *, told: bool) -> str:
     """A create whose job is left alone until the guest reports its end; or which is polled, since the guest cannot report."""
     world = Telling(temporal, zygote, keyring_file=KEYRING)
     try:
-        with world.open() if told else nullcontext(), world.worker():
+        with world.open() if told else nullcontext(), world.worker("hold:InstanceCreate:7:before"):
             row = world.create()
+            world.eventually((world.directory / "holding").exists)
+            world.eventually(lambda: not told or world.heard(row.instance_id))
+            (world.directory / "release").touch()
             world.settle(row)
             return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
     finally:

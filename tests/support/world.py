@@ -21,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
 
 import config
+from activities.events import DELIVER, EXISTS, SUBJECT
 from api.operations import SEARCH_ATTRIBUTES, Caller, Operations
 from api.temporal_bridge import TemporalBridge
 from messaging.service import Messaging
@@ -237,6 +238,9 @@ keyring_file = {self.directory}/keyring.json
     def restart(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
 
+    def upgrade(self, instance_id: str) -> OperationRow:
+        return self._begin(instance_id, "GuestUpgrade", lambda op: Job(op))
+
     def write(self, instance_id: str, kind: str = "create_users", spec: dict[str, Any] | None = None) -> OperationRow:
         spec = spec or {"users": [{"name": "bob", "password": PASSWORD}]}
 
@@ -394,8 +398,9 @@ keyring_file = {self.directory}/keyring.json
     async def _end_duties(self) -> None:
         """Nobody will be there for them, and the server would go on asking."""
         queue = self.conf.temporal.task_queue
-        for name in ("telemetry.renew", "messages.sweep"):
+        for name in ("telemetry.renew", "messages.sweep", EXISTS):
             with suppress(RPCError):
                 await self.client.get_schedule_handle(f"duty:{queue}:{name}").delete()
-        with suppress(RPCError):
-            await self.client.get_workflow_handle(f"duty:{queue}:telemetry.drain:default").terminate()
+        for name in ("telemetry.drain:default", f"{DELIVER}:{SUBJECT}"):
+            with suppress(RPCError):
+                await self.client.get_workflow_handle(f"duty:{queue}:{name}").terminate()

@@ -177,6 +177,7 @@ def test_status_names_what_is_missing_and_its_mend(config: Path) -> None:
     assert {"SQL", "tokens", "Keystone", "Nova", "Neutron", "Cinder", "Glance"} <= answering
     [temporal] = of(rows, service="Temporal")
     assert (temporal["state"], "[temporal] address" in temporal["mend"]) == ("away", True)
+    assert {row["found"] for row in of(rows, service="catalog", state="wrong")} <= {"has no database", "has no messaging"}
     [network] = of(rows, service="network")
     assert network["state"] == "wrong"
     assert network["mend"] == f"coffer openstack bootstrap --state {config.parent}"

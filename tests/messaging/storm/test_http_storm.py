@@ -72,11 +72,10 @@ def left(messaging: Messaging, key: QueueKey) -> list[str]:
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("pool", "messages", "kills"),
     [
-        ("redis", 2000, 2),
+        pytest.param("redis", 2000, 2, marks=pytest.mark.timeout(300)),
         *(pytest.param(kind, SLOW_MESSAGES, 10, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]) for kind in KINDS),
     ],
     indirect=["pool"],

@@ -16,8 +16,10 @@ from cli import addresses, catalog, provision, schema
 from cli.errors import CliError
 from cli.ports import Ports
 from cli.statedir import LONGEST, StateDir, check_usable, read_json, resolve
+from messaging.service import Messaging
 from migrations import runner
 from models import Database
+from security import keyring
 
 PORTS = Ports(10001, 10002, 10003)
 HOST = "127.0.0.1"
@@ -37,8 +39,28 @@ def mode(path: Path) -> int:
 def test_secrets_are_private_and_engines_can_pass(state: StateDir) -> None:
     assert mode(state.root) == 0o755
     assert {
-        path.name for path in (state.config, state.keyring, state.identity, state.clouds, state.database) if mode(path) != 0o600
+        path.name
+        for path in (state.config, state.keyring, state.identity, state.clouds, state.database, state.messages)
+        if mode(path) != 0o600
     } == set()
+
+
+def pools(state: StateDir) -> Messaging:
+    return Messaging(Database(f"sqlite:///{state.database}"), keyring.load(state.keyring))
+
+
+def test_messages_have_a_pool_from_the_beginning(state: StateDir) -> None:
+    provision.prepare(state, HOST, PORTS)
+    [pool] = pools(state).pools.list().items
+    assert (pool.name, pool.uri, pool.flavor) == ("default", f"sqlite:///{state.messages}", None)
+
+
+def test_pools_that_an_administrator_has_registered_are_enough(state: StateDir, tmp_path: Path) -> None:
+    messaging = pools(state)
+    messaging.pools.put("mine", {"uri": f"sqlite:///{tmp_path}/mine.db", "weight": 1})
+    messaging.pools.delete("default")
+    provision.prepare(state, HOST, PORTS)
+    assert [pool.name for pool in messaging.pools.list().items] == ["mine"]
 
 
 def test_the_configuration_is_what_api_and_worker_load(state: StateDir) -> None:
