@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,22 @@ def status(ctx: click.Context, config: Path | None, state: Path | None, as_json:
 def _show_services(ctx: click.Context, config: Path, as_json: bool) -> None:
     from cli import deployment, services  # the SDKs that these need take a second to load
 
-    logging.disable()  # what the libraries say of it is in the table
-    found = list(services.check(deployment.load(config, None)))
+    with _libraries_silent():
+        found = list(services.check(deployment.load(config, None)))
     show([asdict(row) for row in found], ("service", "state", "found", "mend"), as_json)
     if not all(row.state in services.GOOD for row in found):
         ctx.exit(FAILED)
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """What they would say is in the table."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _show_status(status: dict[str, Any]) -> None:

@@ -21,5 +21,6 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 def stand(plant: Plant, tmp_path: Path) -> Iterator[Stand]:
     stand = plant.stand(tmp_path)
     yield stand
-    plant.conf.clear_override("page_size", "api")
+    for changed in ("page_size", "guest_deadline"):
+        plant.conf.clear_override(changed, "api")
     stand.close()

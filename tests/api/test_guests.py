@@ -18,6 +18,9 @@ def one(stand: Stand) -> str:
 
 
 def refuse(stand: Stand, error_type: str, message: str = "The guest's words.") -> None:
+    """The answer comes at once; the deadline is for a machine that is busy otherwise."""
+    stand.conf.set_override("guest_deadline", 10.0, "api")
+
     def guest(_kind: str, _spec: dict[str, Any]) -> None:
         raise ApplicationError(message, type=error_type)
 

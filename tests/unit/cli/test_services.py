@@ -1,6 +1,7 @@
 """`coffer status --config`: what is said of a deployment whose services are away, and keys for the break-glass login."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def test_each_service_with_its_mend(config: Path) -> None:
     assert table.exit_code == FAILED
     assert table.stdout.splitlines()[0].split() == ["service", "state", "found", "mend"]
     assert "SQL" in table.stdout
+
+
+def test_logs_speak_again_afterwards(config: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert status(config).exit_code == FAILED
+    logging.getLogger("coffer").warning("heard")
+    assert caplog.messages == ["heard"]
 
 
 def test_sql_that_is_away(config: Path) -> None:
