@@ -300,8 +300,9 @@ def test_changes_of_one_instance_queue_up(stand: Stand, one: str) -> None:
     stand.conf.clear_override("guest_deadline", "api")
     assert statuses == [202] * 6
     assert len(stand.temporal.changes) == 6
-    generations = [run.op.generation for run in stand.temporal.of("GuestWrite")]
-    assert sorted(generations) == [2, 3, 4, 5, 6, 7]
+    # Whoever waits for a change may begin its run too, which does nothing a second time.
+    generations = {run.op.generation for run in stand.temporal.of("GuestWrite")}
+    assert generations == {2, 3, 4, 5, 6, 7}
 
 
 def test_a_change_behind_one_that_hangs_is_refused(stand: Stand, one: str) -> None:
