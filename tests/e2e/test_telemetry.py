@@ -52,8 +52,9 @@ def watched() -> Iterator[Watched]:
 
 def test_usage_and_age_are_told(watched: Watched) -> None:
     watched.within("used", lambda: "used" in watched.show()["volume"], SHOWN_WITHIN)
+    # The newest report may still be one from before the engine's start.
+    watched.becomes("HEALTHY")
     first = watched.show()
-    assert first["operating_status"] == "HEALTHY"
     assert 0 < first["volume"]["used"] < 1
     watched.within(
         "heard again", lambda: watched.show()["service_status_updated"] > first["service_status_updated"], SHOWN_WITHIN
