@@ -3,8 +3,10 @@
 Retrying is left to the caller: no call is made twice by itself, and each ends within `Settings.call_timeout`.
 """
 
+from clouds.openstack.access import NeutronAccess
 from clouds.openstack.calls import OnCall, Services
 from clouds.openstack.compute import NovaServers
+from clouds.openstack.groups import NovaServerGroups
 from clouds.openstack.networks import Ports
 from clouds.openstack.settings import Credentials, Settings
 from clouds.openstack.volumes import CinderVolumes
@@ -19,5 +21,7 @@ def openstack_cloud(settings: Settings, on_call: OnCall = lambda method, url: No
 
 
 def cloud_of(services: Services, settings: Settings) -> Cloud:
-    ports, volumes = Ports(services, settings), CinderVolumes(services, settings)
-    return Cloud(networks=ports, volumes=volumes, compute=NovaServers(services, settings, ports, volumes))
+    access, groups = NeutronAccess(services), NovaServerGroups(services)
+    ports, volumes = Ports(services, settings, access), CinderVolumes(services, settings)
+    servers = NovaServers(services, settings, ports, volumes, groups)
+    return Cloud(networks=ports, volumes=volumes, compute=servers, access=access, groups=groups)
