@@ -71,6 +71,11 @@ CLOUD = [
     cfg.PortOpt("local_ssh_port", default=2222, help="Port of the sshd of local servers, each on an address of its own."),
     cfg.StrOpt("availability_zone", default="", help="OpenStack: zone of servers and volumes; empty: the cloud's choice."),
     cfg.StrOpt("volume_type", default="", help="OpenStack: type of volumes that were asked for without one; empty: the cloud's."),
+    cfg.BoolOpt(
+        "boot_from_volume",
+        default=False,
+        help="OpenStack: new servers' root disks are volumes too, as large as the flavor's disk, and outlive their host.",
+    ),
     cfg.FloatOpt(
         "call_timeout",
         default=15.0,

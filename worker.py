@@ -68,21 +68,9 @@ def _openstack_cloud(conf: ConfigOpts) -> Cloud:
 
 
 def openstack_settings(conf: ConfigOpts) -> "Settings":
-    from clouds.openstack import Credentials, Settings
+    from clouds.openstack import settings_of
 
-    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
-    given["region_name"] = given["region_name"] or conf.region
-    return Settings(
-        Credentials(**given),
-        conf.network.management_network,
-        conf.network.management_security_group,
-        availability_zone=conf.cloud.availability_zone,
-        volume_type=conf.cloud.volume_type,
-        keypair=conf.guest.nova_keypair,
-        channel_port=conf.guest.channel_port,
-        call_timeout=conf.cloud.call_timeout,
-        poll_interval=conf.cloud.poll_interval,
-    )
+    return settings_of(conf)
 
 
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:

@@ -8,11 +8,12 @@ from clouds.openstack.calls import OnCall, Services
 from clouds.openstack.compute import NovaServers
 from clouds.openstack.groups import NovaServerGroups
 from clouds.openstack.networks import Ports
-from clouds.openstack.settings import Credentials, Settings
+from clouds.openstack.settings import Credentials, Settings, settings_of
+from clouds.openstack.tenants import TenantNetworks
 from clouds.openstack.volumes import CinderVolumes
-from clouds.ports import Cloud
+from clouds.ports import Cloud, Tenants
 
-__all__ = ["Credentials", "Services", "Settings", "cloud_of", "openstack_cloud"]
+__all__ = ["Credentials", "Services", "Settings", "cloud_of", "openstack_cloud", "openstack_tenants", "settings_of"]
 
 
 def openstack_cloud(settings: Settings, on_call: OnCall = lambda method, url: None) -> Cloud:
@@ -25,3 +26,8 @@ def cloud_of(services: Services, settings: Settings) -> Cloud:
     ports, volumes = Ports(services, settings, access), CinderVolumes(services, settings)
     servers = NovaServers(services, settings, ports, volumes, groups)
     return Cloud(networks=ports, volumes=volumes, compute=servers, access=access, groups=groups)
+
+
+def openstack_tenants(settings: Settings, on_call: OnCall = lambda method, url: None) -> Tenants:
+    """The cloud as its tenants see it."""
+    return TenantNetworks(Services(settings, on_call), settings)

@@ -64,8 +64,14 @@ class Refused(CloudError):
 class Service:
     """One service's API.  Paths begin below its versioned endpoint."""
 
-    def __init__(self, name: str, adapter: Callable[[], Adapter], microversion: str | None = None) -> None:
-        self._name, self._adapter, self._microversion = name, adapter, microversion
+    def __init__(
+        self, name: str, adapter: Callable[[], Adapter], microversion: str | None = None, bearer: str | None = None
+    ) -> None:
+        self._name, self._adapter, self._microversion, self._bearer = name, adapter, microversion, bearer
+
+    def as_bearer_of(self, token: str) -> "Service":
+        """The same API, asked in the name of whoever has the token."""
+        return Service(self._name, self._adapter, self._microversion, token)
 
     def get(self, path: str, **params: Any) -> Json:
         return self._call("GET", path, params=params)
@@ -94,9 +100,13 @@ class Service:
     def _call(self, method: str, path: str, **options: Any) -> Json:
         if self._microversion:
             options["microversion"] = self._microversion
+        headers = dict(_JSON)
+        if self._bearer is not None:
+            # The library adds no token then; the endpoint is still that of the service user's catalog.
+            options["authenticated"], headers["X-Auth-Token"] = False, self._bearer
         try:
             answer = self._adapter().request(
-                path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=_JSON, **options
+                path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=headers, **options
             )
         except HttpError as error:  # of Keystone, on the way to a token
             raise CloudError(f"{self._name}: {type(error).__name__}: {error}", 503) from error
