@@ -6,6 +6,7 @@ from typing import Any
 
 from clouds.ports import CloudError
 from models import Instance
+from tests.support.cloudaudit import audit, more_than
 from tests.support.testbed import MANAGEMENT, POLL_SECONDS, Bed
 from tests.support.world import ROOT, Temporal, World, Zygote
 
@@ -31,7 +32,7 @@ class OpenStackWorld(World):
         self.bed = bed
         self._cloud = cloud
         self._no_progress_deadline = no_progress_deadline
-        self._before = set(bed.held())
+        self._before = audit(bed)
         self.manager = "stub"
         self.flavor_id = flavor_id or bed.flavor_id
         self.image_id = image_id or bed.image(self.agent_module, guest_command(self.agent_module))
@@ -44,7 +45,7 @@ class OpenStackWorld(World):
         return f"{super()._guest_options()}\nno_progress_deadline = {self._no_progress_deadline}"
 
     def left(self) -> list[str]:
-        return sorted(set(self.bed.held()) - self._before)
+        return more_than(self.bed, self._before)
 
     def doubled(self) -> list[int]:
         """Nova runs each server once."""
