@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from clouds.objects import UrlRules
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -32,3 +34,6 @@ class Settings:
     channel_port: int = 2222
     call_timeout: float = 15.0
     poll_interval: float = 1.0
+    container: str = "coffer"
+    """What the names of containers begin with; the project's id follows."""
+    urls: UrlRules = field(default_factory=UrlRules)
