@@ -10,7 +10,10 @@ again.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from clouds.objects import ObjectStore
 
 
 class CloudError(Exception):
@@ -268,5 +271,6 @@ class Cloud:
     compute: Compute
     access: Access
     groups: ServerGroups
+    objects: "ObjectStore"
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
