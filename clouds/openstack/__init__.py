@@ -6,6 +6,7 @@ Retrying is left to the caller: no call is made twice by itself, and each ends w
 from clouds.openstack.calls import OnCall, Services
 from clouds.openstack.compute import NovaServers
 from clouds.openstack.networks import Ports
+from clouds.openstack.rules import SecurityRules
 from clouds.openstack.settings import Credentials, Settings
 from clouds.openstack.volumes import CinderVolumes
 from clouds.ports import Cloud
@@ -20,4 +21,5 @@ def openstack_cloud(settings: Settings, on_call: OnCall = lambda method, url: No
 
 def cloud_of(services: Services, settings: Settings) -> Cloud:
     ports, volumes = Ports(services, settings), CinderVolumes(services, settings)
-    return Cloud(networks=ports, volumes=volumes, compute=NovaServers(services, settings, ports, volumes))
+    compute = NovaServers(services, settings, ports, volumes)
+    return Cloud(networks=ports, volumes=volumes, compute=compute, rules=SecurityRules(services, settings))
