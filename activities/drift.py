@@ -76,12 +76,16 @@ class Source:
 
 
 def sources(cloud: Cloud) -> tuple[Source, ...]:
-    """In the order of removal: what holds another comes first.  A new kind of thing with an id, a key and an owner is one line."""
+    """A new kind of thing with an id, a key and an owner is one line here, and a word in ORDER if another holds it."""
     return (
         Source("server", cloud.compute.servers, cloud.compute.delete_server),
         Source("volume", cloud.volumes.volumes, cloud.volumes.delete_volume),
         Source("port", cloud.networks.ports, cloud.networks.delete_port),
     )
+
+
+ORDER = ("server", "volume", "port")
+"""Of repairs: what holds another comes first."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,11 @@ class Finding:
     key: str = ""
     id: str = ""
     repair: Repair = Repair.NOTHING
+
+    @property
+    def rank(self) -> int:
+        """Lower ones are to be mended first."""
+        return ORDER.index(self.thing) if self.thing in ORDER else len(ORDER)
 
     @property
     def row_id(self) -> str:

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 class Mender:
     """Does what findings' `repair` says, given the look that has just found them.  Everything it does may be done again."""
 
-    def __init__(self, database: Database, cloud: Cloud, now: Look, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, cloud: Cloud, now: Look, patience: float) -> None:
         self._database, self._cloud, self._now, self._patience = database, cloud, now, patience
 
     def mend(self, found: Finding) -> str:
@@ -80,12 +80,18 @@ class Mender:
 
 
 class ReconcileActivities:
-    """`interval`, `watch_interval`: of zero length means never."""
+    """`interval`, `watch_interval`: of zero length means never.  `patience`: seconds that a removal waits for what is still in use."""
 
     def __init__(
-        self, database: Database, cloud: Cloud, interval: timedelta, grace: timedelta, watch_interval: timedelta
+        self,
+        database: Database,
+        cloud: Cloud,
+        interval: timedelta,
+        grace: timedelta,
+        watch_interval: timedelta,
+        patience: float = PATIENCE,
     ) -> None:
-        self._database, self._cloud = database, cloud
+        self._database, self._cloud, self._patience = database, cloud, patience
         self._interval, self._grace, self._watch_interval = interval, grace, watch_interval
 
     def duties(self) -> Duties:
@@ -99,8 +105,8 @@ class ReconcileActivities:
             return
         with cloud_calls():
             now = look(self._database, self._cloud)
-        mender = Mender(self._database, self._cloud, now)
-        for seen in write(self._database, now.found):
+        mender = Mender(self._database, self._cloud, now, self._patience)
+        for seen in sorted(write(self._database, now.found), key=lambda one: one.found.rank):
             still_wanted()
             if seen.row.approved_at and seen.is_confirmed(self._grace):
                 with cloud_calls():

@@ -11,7 +11,7 @@ from oslo_config.cfg import ConfigOpts
 
 from activities.drift import Kind, Repair
 from activities.findings import Look, Seen, approve, look, write
-from activities.reconcile import Mender
+from activities.reconcile import PATIENCE, Mender
 from cli.deployment import command, config_options, database, load
 from cli.errors import FAILED, CliError
 from cli.output import json_option, show
@@ -99,8 +99,7 @@ def _chosen(seen: Sequence[Seen], conf: ConfigOpts, kinds: Sequence[str]) -> lis
             f"{young} {what} not been found by two looks that lie {conf.reconcile.grace:g} s apart ([reconcile] grace): left for later",
             err=True,
         )
-    order = ("server", "volume")
-    return sorted(ripe, key=lambda one: order.index(one.found.thing) if one.found.thing in order else len(order))
+    return sorted(ripe, key=lambda one: one.found.rank)
 
 
 def _ask(chosen: Sequence[Seen], as_json: bool) -> None:
@@ -115,7 +114,7 @@ def _mend(db: Database, cloud: Cloud, now: Look, chosen: Sequence[Seen]) -> Mapp
     outcomes = begin_repairs(db, now, [one.found for one in chosen if one.found.repair is Repair.REPAIR])
     at_once = [one for one in chosen if one.found.repair is not Repair.REPAIR]
     approve(db, [one.found.row_id for one in at_once])
-    mender = Mender(db, cloud, now)
+    mender = Mender(db, cloud, now, PATIENCE)
     for one in at_once:
         error = mender.mend(one.found)
         outcomes[one.found.row_id] = (error or "done", not error)
