@@ -52,7 +52,8 @@ class Mender:
         except CloudError as error:
             mended(self._database, found.row_id, str(error))
             return str(error)
-        mended(self._database, found.row_id)
+        if found.repair is not Repair.MARK:  # to say so does not bring the server back
+            mended(self._database, found.row_id)
         return ""
 
     def _do(self, found: Finding) -> None:
@@ -136,8 +137,9 @@ class ReconcileActivities:
     def _mark(self, seen: Sequence[Seen], by_key: Mapping[str, Server], rows: Mapping[str, Known]) -> None:
         for one in seen:
             row = rows[one.found.instance]
-            if row.state is InstanceState.READY and one.is_confirmed(self._watch_interval / 2):
-                mark(self._database, one.found, by_key.get(one.found.key), row)
+            ripe = row.state is InstanceState.READY and one.is_confirmed(self._watch_interval / 2)
+            if ripe and mark(self._database, one.found, by_key.get(one.found.key), row):
+                log.warning("an instance has lost its server", instance_id=one.found.instance, finding=one.found.finding)
 
 
 def mark(database: Database, found: Finding, server: Server | None, row: Known) -> bool:
@@ -156,7 +158,6 @@ def mark(database: Database, found: Finding, server: Server | None, row: Known) 
             return False
         instance = s.get_one(Instance, found.instance, populate_existing=True)
         record(s, instance, [Event(SERVER_LOST, {"server_status": status, "message": instance.fault_message})])
-    log.warning("an instance has lost its server", instance_id=found.instance, server=found.key, status=status)
     return True
 
 

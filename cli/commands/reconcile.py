@@ -103,10 +103,14 @@ def _chosen(seen: Sequence[Seen], conf: ConfigOpts, kinds: Sequence[str]) -> lis
 
 
 def _ask(chosen: Sequence[Seen], as_json: bool) -> None:
-    if as_json or not sys.stdin.isatty():
+    if as_json or not is_terminal():
         raise CliError("nobody is there to be asked", "say --yes, or --dry-run to see what would be done")
     show([_planned(one) for one in chosen], PLAN[:-1], as_json=False)
     click.confirm("Do this?", abort=True)
+
+
+def is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _mend(db: Database, cloud: Cloud, now: Look, chosen: Sequence[Seen]) -> Mapping[str, tuple[str, bool]]:
