@@ -219,6 +219,28 @@ QUOTA = [
     cfg.IntOpt("max_volume_size", default=10, min=1, help="GiB that one volume may have."),
 ]
 
+RECONCILE = [
+    cfg.FloatOpt(
+        "interval",
+        default=600.0,
+        min=0,
+        help="Seconds between two looks at what the cloud holds against what the rows say; 0: only `coffer reconcile` looks.",
+    ),
+    cfg.FloatOpt(
+        "grace",
+        default=120.0,
+        min=0,
+        help="Seconds that a difference must have been found for, by two looks at least, before `coffer reconcile --fix` mends it.",
+    ),
+    cfg.FloatOpt(
+        "watch_interval",
+        default=20.0,
+        min=0,
+        help="Seconds between two looks at all servers; one that two looks find gone, stopped or failed makes its instance ERROR.  "
+        "0: nobody looks.",
+    ),
+]
+
 GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": DEFAULT,
     "database": DATABASE,
@@ -235,6 +257,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "telemetry": TELEMETRY,
     "events": EVENTS,
     "quota": QUOTA,
+    "reconcile": RECONCILE,
 }
 
 

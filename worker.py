@@ -25,6 +25,7 @@ from activities.duties import Keeper
 from activities.events import EventActivities
 from activities.exists import Existence
 from activities.guest import GuestActivities
+from activities.reconcile import ReconcileActivities
 from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
 from api.operations import Operations
@@ -117,6 +118,7 @@ def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Data
         events=events(conf, database, messaging, keys),
         bell=Bell(meeting_place(keys)),
         urls=urls,
+        reconcile=reconciler(conf, database, cloud),
         guests_flavor=conf.telemetry.flavor,
         silence=silence,
     )
@@ -128,6 +130,12 @@ def events(conf: ConfigOpts, database: Database, messaging: Messaging, keys: key
     found = EventActivities(delivery, existence, Bell(meeting_place(keys, OUTBOX)))
     database.when_committed(OUTBOX, found.ring)
     return found
+
+
+def reconciler(conf: ConfigOpts, database: Database, cloud: Cloud) -> ReconcileActivities:
+    given = (conf.reconcile.interval, conf.reconcile.grace, conf.reconcile.watch_interval)
+    interval, grace, watch_interval = (timedelta(seconds=seconds) for seconds in given)
+    return ReconcileActivities(database, cloud, interval, grace, watch_interval)
 
 
 def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:

@@ -66,6 +66,15 @@ class GuestChange:
 
 
 @dataclass(frozen=True)
+class RepairInstance:
+    """Input of InstanceRepair: the server and the data volume that the instance has."""
+
+    op: Operation
+    server_key: str
+    volume_key: str
+
+
+@dataclass(frozen=True)
 class GuestQuestion:
     """Input of GuestRead: one call that changes nothing."""
 

@@ -9,6 +9,7 @@ from clouds.openstack.compute import NovaServers
 from clouds.openstack.groups import NovaServerGroups
 from clouds.openstack.networks import Ports
 from clouds.openstack.objects import SwiftObjects
+from clouds.openstack.rules import SecurityRules
 from clouds.openstack.settings import Credentials, Settings, settings_of
 from clouds.openstack.tenants import TenantNetworks
 from clouds.openstack.volumes import CinderVolumes
@@ -26,8 +27,15 @@ def cloud_of(services: Services, settings: Settings) -> Cloud:
     access, groups = NeutronAccess(services), NovaServerGroups(services)
     ports, volumes = Ports(services, settings, access), CinderVolumes(services, settings)
     servers = NovaServers(services, settings, ports, volumes, groups)
-    objects = SwiftObjects(services, settings)
-    return Cloud(networks=ports, volumes=volumes, compute=servers, access=access, groups=groups, objects=objects)
+    return Cloud(
+        networks=ports,
+        volumes=volumes,
+        compute=servers,
+        access=access,
+        groups=groups,
+        objects=SwiftObjects(services, settings),
+        rules=SecurityRules(services, settings),
+    )
 
 
 def openstack_tenants(settings: Settings, on_call: OnCall = lambda method, url: None) -> Tenants:

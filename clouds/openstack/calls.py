@@ -79,6 +79,9 @@ class Service:
     def post(self, path: str, body: Json) -> Json:
         return self._call("POST", path, json=body)
 
+    def put(self, path: str, body: Json) -> Json:
+        return self._call("PUT", path, json=body)
+
     def delete(self, path: str) -> None:
         """Absence is fine."""
         try:
