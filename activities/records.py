@@ -44,7 +44,7 @@ class RecordActivities:
                     server_key=facts.key,
                     management_address=facts.address,
                     management_port=facts.ssh_port,
-                    addresses=[{"address": facts.address, "type": "private", "network": None}],
+                    addresses=facts.addresses or [{"address": facts.address, "type": "private", "network": None}],
                 )
             )
 

@@ -49,9 +49,9 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
     messages = MessageActivities(c.database, c.messaging, c.urls.project, c.guests_flavor)
     objects = (
         RecordActivities(c.database),
-        NovaActivities(c.cloud.compute, c.database, c.guests),
-        CinderActivities(c.cloud.volumes),
-        NeutronActivities(c.cloud.networks),
+        NovaActivities(c.cloud.compute, c.cloud.groups, c.database, c.guests),
+        CinderActivities(c.cloud.volumes, c.database),
+        NeutronActivities(c.cloud.networks, c.cloud.access),
         OperationActivities(c.database, c.client),
         c.guests,
         messages,

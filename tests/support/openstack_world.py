@@ -6,6 +6,7 @@ from typing import Any
 
 from clouds.ports import CloudError, VolumeStatus
 from models import Instance
+from tests.support.cloudaudit import audit, more_than
 from tests.support.testbed import MANAGEMENT, POLL_SECONDS, Bed
 from tests.support.world import ROOT, Temporal, World, Zygote
 
@@ -31,7 +32,7 @@ class OpenStackWorld(World):
         self.bed = bed
         self._cloud = cloud
         self._no_progress_deadline = no_progress_deadline
-        self._before = set(bed.held())
+        self._before = audit(bed)
         self.manager = "stub"
         self.flavor_id = flavor_id or bed.flavor_id
         self.image_id = image_id or bed.image(self.agent_module, guest_command(self.agent_module))
@@ -55,7 +56,7 @@ class OpenStackWorld(World):
         self.bed.service.compute.stop_server(server.id)
 
     def left(self) -> list[str]:
-        return sorted(set(self.bed.held()) - self._before)
+        return more_than(self.bed, self._before)
 
     def doubled(self) -> list[int]:
         """Nova runs each server once."""

@@ -1,6 +1,6 @@
 """What looks at the cloud have found to be otherwise than the rows say.
 
-Revision ID: 0007
+Revision ID: 0008
 """
 
 from typing import Any
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
