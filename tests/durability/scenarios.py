@@ -81,10 +81,11 @@ def restart_failed(world: World, row: OperationRow) -> None:
     assert world.instance(row.instance_id).fault_message
 
 
-def broken(world: World, instance_id: str) -> None:
+def broken(world: World, instance_id: str) -> World:
     """Somebody has switched the server off, and taken its volume away, behind our back."""
     world.take_away(instance_id)
     world.eventually(lambda: world.cloud.compute.servers_of(instance_id)[0].status is ServerStatus.SHUTOFF)
+    return world
 
 
 def repair_done(world: World, row: OperationRow) -> None:
@@ -144,7 +145,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             "InstanceRepair",
-            lambda world, instance_id: broken(world, instance_id) or world.repair(instance_id),
+            lambda world, instance_id: broken(world, instance_id).repair(instance_id),
             steps=("claim", "1", "2", "3", "finish"),
             done=repair_done,
             failed=restart_failed,
