@@ -1,4 +1,4 @@
-"""API and worker started by hand, as an operator does, on an OpenStack: SQLite, a Temporal dev server, the development identity."""
+"""API and worker started by hand, as an operator does, on an OpenStack: SQLite, a Temporal dev server, the development identity or Keystone."""
 
 import os
 import socket
@@ -33,12 +33,15 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(directory: Path, bed: Bed, **cloud: object) -> Iterator[ControlPlane]:
-    """`cloud`: more options of [cloud].  Clouds alpha, beta and admin of its clouds.yaml are tenants and an administrator."""
+def control_plane(directory: Path, bed: Bed, *, keystone: bool = False, **cloud: object) -> Iterator[ControlPlane]:
+    """`cloud`: more options of [cloud].  Clouds alpha, beta and admin of its clouds.yaml are tenants and an administrator; with `keystone`
+    the testbed's own users are."""
     with ExitStack() as stack:
         temporal = Temporal()
         stack.callback(temporal.close)
         config_file = _configured(directory, bed, temporal.address, cloud)
+        if keystone:
+            config_file.write_text(config_file.read_text().replace("[auth]\n", "[auth]\nstrategy = keystone\n"))
         database = Database(f"sqlite:///{directory}/coffer.db")
         stack.callback(database.close)
         Base.metadata.create_all(database.engine)
