@@ -206,7 +206,8 @@ keyring_file = {self.directory}/keyring.json
 
     # -- what a tenant asks for
 
-    def create(self, users: list[dict[str, Any]] | None = None) -> OperationRow:
+    def create(self, users: list[dict[str, Any]] | None = None, **more: Any) -> OperationRow:
+        """`more`: of the workflow's input."""
         op = Operation(new_id(), new_id(), CALLER.project_id, generation=1)
         with self.database.write() as s:
             reserve(s, CALLER.project_id, {"instances": 1, "volumes": 1, "ram": 512}, {})
@@ -230,7 +231,7 @@ keyring_file = {self.directory}/keyring.json
             if self.manager == "redis":  # it has no databases
                 spec = {"databases": [], "users": [{"name": "ada", "password": PASSWORD}]}
             ref = self.vault.put(s, op.instance_id, "prepare", json.dumps(spec))
-            job = CreateInstance(op, "db", self.flavor_id, 1, "version-1", prepare_ref=ref)
+            job = CreateInstance(op, "db", self.flavor_id, 1, "version-1", prepare_ref=ref, **more)
             row = self.operations.record(s, "InstanceCreate", job, CALLER)
         self.operations.start(row)
         return row
