@@ -57,6 +57,32 @@ class CreateInstance:
 
 
 @dataclass(frozen=True)
+class Access:
+    """Who reaches an instance on its tenant's network: through a floating IP or not, and from where."""
+
+    is_public: bool
+    allowed_cidrs: list[str]
+
+
+@dataclass(frozen=True)
+class ChangeAccess:
+    """Input of InstanceAccess and of its step.  `port`: the engine's.  `before`: what a refusal goes back to."""
+
+    op: Operation
+    port: int
+    wanted: Access
+    before: Access
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """What the tenant is shown; empty: what was shown before."""
+
+    op: Operation
+    shown: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class GuestChange:
     """Input of GuestWrite: one named job on the guest.  `spec_ref`: the secret that holds its spec."""
 

@@ -18,7 +18,8 @@ from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.engines import usable
 from tests.support.local_guest import eventually
 from tests.support.neighbour import neighbour
-from tests.support.testbed import CHANNEL_PORT, CLOUDS_FILE, Bed, testbed
+from tests.support.testbed import CHANNEL_PORT, CLOUDS_FILE, Bed
+from tests.support.testbed import testbed as connected
 
 pytestmark = [pytest.mark.openstack, pytest.mark.engines, pytest.mark.timeout(900)]
 
@@ -32,7 +33,7 @@ WITHIN = 400.0
 def bed() -> Iterator[Bed]:
     if not CLOUDS_FILE:
         pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
+    with connected() as found:
         yield found
 
 
@@ -109,7 +110,15 @@ def test_a_public_database_on_a_network_of_the_tenant(bed: Bed, plane: ControlPl
         assert not let_in.connects(private["address"], CHANNEL_PORT)
         assert not let_in.connects(management, CHANNEL_PORT)
         assert not kept_out.connects(private["address"], 3306)
-    assert usable("mariadb", public["address"], "ada", PASSWORD), "the floating IP leads nowhere"
+        assert usable("mariadb", public["address"], "ada", PASSWORD), "the floating IP leads nowhere"
+
+        others = {"is_public": False, "allowed_cidrs": [f"{KEPT_OUT}/32"]}
+        assert alice.ask("PUT", f"/instances/{instance_id}", {"instance": {"access": others}}).status_code == 202
+        assert eventually(lambda: alice.shown(instance_id)["access"] == others, WITHIN)
+        assert alice.shown(instance_id)["addresses"] == [private]
+        assert eventually(lambda: kept_out.uses("mariadb", private["address"], "ada", PASSWORD), WITHIN)
+        assert not let_in.connects(private["address"], 3306)
+        assert not listens(public["address"], 3306)
 
     held = [thing for thing in bed.held() if thing not in before]
     assert sorted(thing.rpartition("-")[2] for thing in held if thing.startswith(("port", "volume"))) == [
@@ -118,7 +127,7 @@ def test_a_public_database_on_a_network_of_the_tenant(bed: Bed, plane: ControlPl
         "root",
         "volume",
     ]
-    assert len([thing for thing in held if thing.startswith(("group", "floating", "server group"))]) == 3
+    assert len([thing for thing in held if thing.startswith(("group", "server group"))]) == 2
     assert alice.ask("DELETE", f"/instances/{instance_id}").status_code == 202
     assert eventually(lambda: alice.ask("GET", f"/instances/{instance_id}").status_code == 404, WITHIN)
     assert bed.held() == before

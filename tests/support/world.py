@@ -45,7 +45,7 @@ from security.codec import data_converter
 from security.vault import Vault
 from tests.support.audit import inits_of, left_of
 from worker import cloud_of
-from workflows.contracts import CreateInstance, GuestChange, Job, Operation
+from workflows.contracts import Access, ChangeAccess, CreateInstance, GuestChange, Job, Operation
 from workflows.registry import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
@@ -238,6 +238,10 @@ keyring_file = {self.directory}/keyring.json
 
     def restart(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
+
+    def change_access(self, instance_id: str, wanted: Access | None = None) -> OperationRow:
+        change = wanted or Access(False, ["10.0.0.0/8"])
+        return self._begin(instance_id, "InstanceAccess", lambda op: ChangeAccess(op, 3306, change, Access(False, ["0.0.0.0/0"])))
 
     def upgrade(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "GuestUpgrade", lambda op: Job(op))
