@@ -7,11 +7,8 @@ from temporalio import activity
 from activities.errors import FINAL_STATUSES
 from activities.waiting import cloud_calls
 from clouds.ports import Access, CloudError, FloatingIp, Networks, Port, WantGroup, WantPort
+from workflows.contracts import USER_PORT, Addresses, ChangeAccess, Operation, Want, WantUserPort
 from workflows.contracts import Access as Wanted
-from workflows.contracts import Addresses, ChangeAccess, Operation, Want, WantUserPort
-
-USER_PORT = "-user-port"
-"""End of the key of a port on a tenant's network."""
 
 
 class NeutronActivities:

@@ -50,6 +50,20 @@ class NovaActivities:
             for group in self._groups.server_groups_of(op.instance_id):
                 self._groups.delete_server_group(group.key)
 
+    @activity.defn(name="nova.attach_volume", no_thread_cancel_exception=True)
+    def attach_volume(self, want: Want) -> None:
+        with cloud_calls():
+            self._compute.attach_volume(want.key, want.volume_key)
+
+    @activity.defn(name="nova.start_server", no_thread_cancel_exception=True)
+    def start_server(self, want: Want) -> None:
+        """Off, if it is on, and on again: what was enabled in the guest comes back, with the volume that it has now."""
+        with cloud_calls():
+            self._compute.reboot_server(want.key)
+            server = until(lambda: self._settled(want.key))
+        if server.status is ServerStatus.ERROR:
+            raise final(SERVER_FAILED, f"The server could not be started: {server.fault or 'no reason given'}")
+
     def _remove(self, key: str) -> None:
         self._compute.delete_server(key)
         until(lambda: True if self._compute.show_server(key) is None else None)

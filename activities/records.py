@@ -133,6 +133,7 @@ def _settle_access(s: Session, instance: Instance, row: OperationRow, out: Outco
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
+    "InstanceRepair": _settle_restart,
     "InstanceDelete": _settle_delete,
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,

@@ -77,6 +77,7 @@ GUARDS = {
     "InstanceCreate": _create_again,
     "InstanceRestart": _restart_again,
     "InstanceAccess": _restart_again,
+    "InstanceRepair": _restart_again,
     "InstanceDelete": _delete_again,
     "GuestUpgrade": _restart_again,
 }

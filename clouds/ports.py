@@ -8,9 +8,12 @@ again.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from clouds.objects import ObjectStore
 
 
 class CloudError(Exception):
@@ -182,6 +185,21 @@ class Server:
     fault: str = ""
 
 
+@dataclass(frozen=True)
+class WrongRule:
+    """What lets in more, or less, than it should.  `wrong` says so after the name of the thing; `mendable`: this driver may set it right."""
+
+    thing: str
+    """security rule, or port: the groups that it has."""
+    key: str
+    id: str
+    """Empty for a rule that is missing."""
+    owner: str
+    """Empty for what all share."""
+    wrong: str
+    mendable: bool
+
+
 class Networks(Protocol):
     def create_port(self, want: WantPort) -> Port: ...
     def show_port(self, key: str) -> Port | None: ...
@@ -237,9 +255,35 @@ class Compute(Protocol):
         """Power off and on again; what was enabled in the guest comes back by itself."""
         ...
 
+    def attach_volume(self, key: str, volume_key: str) -> None:
+        """Give the server back a volume that was taken from it; the server sees it after a reboot.  One that it has is left alone."""
+        ...
+
     def delete_server(self, key: str) -> None:
         """Asks for the removal; the server is gone when show_server says so."""
         ...
+
+
+class Rules(Protocol):
+    """What may reach servers on the management network."""
+
+    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
+        """`ours`: whether a port is this deployment's.  What others share is not mendable."""
+        ...
+
+    def mend(self, rule: WrongRule) -> None:
+        """Set right what `wrong` has just found.  May be repeated."""
+        ...
+
+
+class Unfiltered:
+    """Rules of a cloud that has none."""
+
+    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
+        return []
+
+    def mend(self, rule: WrongRule) -> None:
+        raise CloudError(f"Nothing of {rule.key} can be set here.", 400)
 
 
 @dataclass(frozen=True)
@@ -268,5 +312,7 @@ class Cloud:
     compute: Compute
     access: Access
     groups: ServerGroups
+    objects: "ObjectStore"
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
+    rules: Rules = field(default_factory=Unfiltered)

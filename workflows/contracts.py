@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+USER_PORT, ROOT_VOLUME = "-user-port", "-root"
+"""Ends of the keys of a port on a tenant's network and of a volume that is a root disk."""
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -89,6 +92,15 @@ class GuestChange:
     op: Operation
     kind: str
     spec_ref: str = ""
+
+
+@dataclass(frozen=True)
+class RepairInstance:
+    """Input of InstanceRepair: the server and the data volume that the instance has."""
+
+    op: Operation
+    server_key: str
+    volume_key: str
 
 
 @dataclass(frozen=True)

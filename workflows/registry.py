@@ -7,6 +7,7 @@ from workflows.guest_write import GuestWrite
 from workflows.instance_access import InstanceAccess
 from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
+from workflows.instance_repair import InstanceRepair
 from workflows.instance_restart import InstanceRestart
 
 WORKFLOWS: tuple[type, ...] = (
@@ -14,6 +15,7 @@ WORKFLOWS: tuple[type, ...] = (
     InstanceDelete,
     InstanceRestart,
     InstanceAccess,
+    InstanceRepair,
     GuestWrite,
     GuestUpgrade,
     GuestRead,

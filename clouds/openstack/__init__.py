@@ -1,4 +1,4 @@
-"""OpenStack: servers in Nova, data volumes in Cinder, ports in Neutron, all in the project of the service user.
+"""OpenStack: servers in Nova, data volumes in Cinder, ports in Neutron, objects in Swift, all in the project of the service user.
 
 Retrying is left to the caller: no call is made twice by itself, and each ends within `Settings.call_timeout`.
 """
@@ -8,6 +8,8 @@ from clouds.openstack.calls import OnCall, Services
 from clouds.openstack.compute import NovaServers
 from clouds.openstack.groups import NovaServerGroups
 from clouds.openstack.networks import Ports
+from clouds.openstack.objects import SwiftObjects
+from clouds.openstack.rules import SecurityRules
 from clouds.openstack.settings import Credentials, Settings, settings_of
 from clouds.openstack.tenants import TenantNetworks
 from clouds.openstack.volumes import CinderVolumes
@@ -25,7 +27,15 @@ def cloud_of(services: Services, settings: Settings) -> Cloud:
     access, groups = NeutronAccess(services), NovaServerGroups(services)
     ports, volumes = Ports(services, settings, access), CinderVolumes(services, settings)
     servers = NovaServers(services, settings, ports, volumes, groups)
-    return Cloud(networks=ports, volumes=volumes, compute=servers, access=access, groups=groups)
+    return Cloud(
+        networks=ports,
+        volumes=volumes,
+        compute=servers,
+        access=access,
+        groups=groups,
+        objects=SwiftObjects(services, settings),
+        rules=SecurityRules(services, settings),
+    )
 
 
 def openstack_tenants(settings: Settings, on_call: OnCall = lambda method, url: None) -> Tenants:

@@ -6,7 +6,7 @@ more often than needed, and send what the newest release they know of would like
 
 import email.utils
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -79,6 +79,9 @@ class Service:
     def post(self, path: str, body: Json) -> Json:
         return self._call("POST", path, json=body)
 
+    def put(self, path: str, body: Json) -> Json:
+        return self._call("PUT", path, json=body)
+
     def delete(self, path: str) -> None:
         """Absence is fine."""
         try:
@@ -98,15 +101,20 @@ class Service:
             params = {**params, **dict(parse_qsl(urlsplit(onward).query))}
 
     def _call(self, method: str, path: str, **options: Any) -> Json:
+        answer = self.ask(method, path, **options)
+        return dict(answer.json()) if answer.content else {}
+
+    def ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> requests.Response:
+        """The answer itself, for what is said in headers."""
         if self._microversion:
             options["microversion"] = self._microversion
-        headers = dict(_JSON)
+        sent = {**_JSON, **(headers or {})}
         if self._bearer is not None:
             # The library adds no token then; the endpoint is still that of the service user's catalog.
-            options["authenticated"], headers["X-Auth-Token"] = False, self._bearer
+            options["authenticated"], sent["X-Auth-Token"] = False, self._bearer
         try:
             answer = self._adapter().request(
-                path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=headers, **options
+                path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=sent, **options
             )
         except HttpError as error:  # of Keystone, on the way to a token
             raise CloudError(f"{self._name}: {type(error).__name__}: {error}", 503) from error
@@ -114,7 +122,17 @@ class Service:
             raise CloudError(f"{self._name} does not answer: {type(error).__name__}: {error}", 503) from error
         if answer.status_code >= 400:
             raise _refused(self._name, answer)
-        return dict(answer.json()) if answer.content else {}
+        return answer
+
+    def endpoint(self) -> str:
+        """The URL that paths begin below, as the catalog has it."""
+        try:
+            found = self._adapter().get_endpoint()
+        except ClientException as error:
+            raise CloudError(f"{self._name} does not answer: {type(error).__name__}: {error}", 503) from error
+        if not found:
+            raise CloudError(f"{self._name} is not in the catalog.", 503)
+        return str(found).rstrip("/")
 
 
 _JSON = {"Accept": "application/json"}

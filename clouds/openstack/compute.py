@@ -26,6 +26,9 @@ STATUSES = {
     "ACTIVE": ServerStatus.ACTIVE,
     "PASSWORD": ServerStatus.ACTIVE,
     "VERIFY_RESIZE": ServerStatus.ACTIVE,
+    "MIGRATING": ServerStatus.ACTIVE,
+    "RESIZE": ServerStatus.REBOOT,
+    "REVERT_RESIZE": ServerStatus.REBOOT,
     "REBOOT": ServerStatus.REBOOT,
     "HARD_REBOOT": ServerStatus.REBOOT,
     "ERROR": ServerStatus.ERROR,
@@ -97,6 +100,23 @@ class NovaServers:
             case _:
                 how = "HARD"
         self._nova.post(f"/servers/{server['id']}/action", {"reboot": {"type": how}})
+
+    def attach_volume(self, key: str, volume_key: str) -> None:
+        found = [raw for raw in self._find(key) if not _goes_away(raw)]
+        volume = self._volumes.chosen(volume_key)
+        if not found or volume is None:
+            missing = f"volume {volume_key}" if found else f"server {key}"
+            raise CloudError(f"There is no {missing}.", 404)
+        id = min(found, key=_rank)["id"]
+        if any(attachment["server_id"] == id for attachment in volume["attachments"]):
+            return
+        if volume["status"] != "available":
+            raise CloudError(f"Volume {volume_key} is {volume['status']}.", 409)
+        try:
+            self._nova.post(f"/servers/{id}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume["id"]}})
+        except CloudError as error:
+            # Its status may have changed since we looked: the next attempt finds it attached.
+            raise CloudError(str(error), 409 if error.status == 400 else error.status, error.retry_after) from error
 
     def delete_server(self, key: str) -> None:
         for raw in self._find(key):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from oslo_config.cfg import ConfigOpts
 
+from clouds.objects import UrlRules
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -34,6 +36,9 @@ class Settings:
     channel_port: int = 2222
     call_timeout: float = 15.0
     poll_interval: float = 1.0
+    container: str = "coffer"
+    """What the names of containers begin with; the project's id follows."""
+    urls: UrlRules = field(default_factory=UrlRules)
 
 
 def settings_of(conf: ConfigOpts) -> Settings:
@@ -49,4 +54,5 @@ def settings_of(conf: ConfigOpts) -> Settings:
         channel_port=conf.guest.channel_port,
         call_timeout=conf.cloud.call_timeout,
         poll_interval=conf.cloud.poll_interval,
+        container=conf.objects.container,
     )

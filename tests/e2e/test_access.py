@@ -41,7 +41,7 @@ def bed() -> Iterator[Bed]:
 def plane(bed: Bed) -> Iterator[ControlPlane]:
     with (
         tempfile.TemporaryDirectory(prefix="co-", dir="/tmp") as directory,
-        control_plane(Path(directory), bed, keystone=True, boot_from_volume=True) as plane,
+        control_plane(Path(directory), bed, boot_from_volume=True) as plane,
     ):
         yield plane
 
