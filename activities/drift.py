@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clouds.ports import Cloud, Port, Server, ServerStatus, Volume, VolumeStatus, WrongRule
+from clouds.ports import Cloud, Port, SecurityGroup, Server, ServerGroup, ServerStatus, Volume, VolumeStatus, WrongRule
 from models import InstanceState
 
 FINDINGS = uuid.UUID("b1c1ba0e-5b52-5a0c-8a8e-3f3d0d6a1f55")
 KEY = re.compile(r"coffer-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+")
 
-Thing = Server | Volume | Port
+Thing = Server | Volume | Port | SecurityGroup | ServerGroup
 
 
 class Kind(enum.StrEnum):
@@ -81,10 +81,12 @@ def sources(cloud: Cloud) -> tuple[Source, ...]:
         Source("server", cloud.compute.servers, cloud.compute.delete_server),
         Source("volume", cloud.volumes.volumes, cloud.volumes.delete_volume),
         Source("port", cloud.networks.ports, cloud.networks.delete_port),
+        Source("security group", cloud.access.groups, cloud.access.delete_group),
+        Source("server group", cloud.groups.server_groups, cloud.groups.delete_server_group),
     )
 
 
-ORDER = ("server", "volume", "port")
+ORDER = ("server", "volume", "port", "security group", "server group")
 """Of repairs: what holds another comes first."""
 
 

@@ -10,6 +10,9 @@ class NoAccess:
     def groups_of(self, owner: str) -> list[SecurityGroup]:
         return []
 
+    def groups(self) -> list[SecurityGroup]:
+        return []
+
     def delete_group(self, key: str) -> None:
         """There is none."""
 
@@ -28,6 +31,9 @@ class NoServerGroups:
         raise CloudError("The local cloud has one host: its servers can't be kept apart.", 400)
 
     def server_groups_of(self, owner: str) -> list[ServerGroup]:
+        return []
+
+    def server_groups(self) -> list[ServerGroup]:
         return []
 
     def delete_server_group(self, key: str) -> None:

@@ -36,6 +36,9 @@ class NeutronAccess:
     def groups_of(self, owner: str) -> list[SecurityGroup]:
         return [_group(raw) for raw in self._groups(description=OWNED + owner)]
 
+    def groups(self) -> list[SecurityGroup]:
+        return [_group(raw) for raw in self._groups() if raw["description"].startswith(OWNED)]
+
     def group_id(self, key: str) -> str:
         """Raises CloudError 400: a port needs it, and it is not there."""
         if not (found := self._groups(name=key)):
@@ -85,6 +88,10 @@ class NeutronAccess:
 
     def delete_floating_ips(self, owner: str) -> None:
         for raw in self._floating(description=OWNED + owner):
+            self._neutron.delete(f"{FLOATING}/{raw['id']}")
+
+    def delete_floating_ips_to(self, port_id: str) -> None:
+        for raw in self._floating(port_id=port_id):
             self._neutron.delete(f"{FLOATING}/{raw['id']}")
 
     def _floating(self, **filters: str) -> list[Json]:

@@ -222,7 +222,8 @@ def test_lost_answers_and_refusals_on_the_way_to_a_tenants_network(
     proxy.inject(*lost, *(Fault("POST", path, status=503, headers={"Retry-After": "1"}) for path in paths))
     world = make_world()
     with created(world, **everything) as row:
-        assert world.settle(row).state == OperationState.DONE
+        ended = world.settle(row)
+        assert ended.state == OperationState.DONE, ended.error_message
         assert [fault.struck for fault in lost] == [1, 1, 1, 1]
         assert kinds(world.left()) == ["floating", "group", "port", "port", "server", "server group", "volume", "volume"]
         addresses = world.instance(row.instance_id).addresses
