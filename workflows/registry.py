@@ -4,6 +4,7 @@ from workflows.duties import DutyRound, StandingDuty
 from workflows.guest_read import GuestRead
 from workflows.guest_upgrade import GuestUpgrade
 from workflows.guest_write import GuestWrite
+from workflows.instance_access import InstanceAccess
 from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
 from workflows.instance_repair import InstanceRepair
@@ -13,6 +14,7 @@ WORKFLOWS: tuple[type, ...] = (
     InstanceCreate,
     InstanceDelete,
     InstanceRestart,
+    InstanceAccess,
     InstanceRepair,
     GuestWrite,
     GuestUpgrade,

@@ -110,6 +110,11 @@ def upgrade_done(world: World, row: OperationRow) -> None:
     assert made == {(server / "releases/current").readlink().name}
 
 
+def access_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+    assert world.instance(row.instance_id).access == row.input["wanted"]
+
+
 def write_failed(world: World, row: OperationRow) -> None:
     """A change that was refused leaves the instance as well as it was."""
     _instance_is(world, row, InstanceState.READY)
@@ -142,6 +147,13 @@ SCENARIOS: dict[str, Scenario] = {
             steps=("claim", "1", "finish"),
             done=restart_done,
             failed=restart_failed,
+        ),
+        Scenario(
+            "InstanceAccess",
+            lambda world, instance_id: world.change_access(instance_id),
+            steps=("claim", "1", "2", "finish"),
+            done=access_done,
+            failed=write_failed,
         ),
         Scenario(
             "InstanceRepair",
