@@ -3,6 +3,9 @@
 from collections.abc import Collection, Sequence
 
 ACCEPTED, RENAMED, STATUS_RESET = "operation.accepted", "instance.renamed", "instance.status_reset"
+ENGINE_DOWN, ENGINE_UP, SILENT, HEARD = "instance.engine_down", "instance.engine_up", "instance.silent", "instance.heard"
+GUESTS = ENGINE_DOWN, ENGINE_UP, SILENT, HEARD
+"""What guests report, or don't."""
 OPERATION_ENDS = {"DONE": "operation.done", "FAILED": "operation.failed", "CANCELLED": "operation.cancelled"}
 """By the state that an operation ended in."""
 
@@ -27,7 +30,15 @@ ENDS: dict[str, tuple[str, ...]] = {
 
 TYPES: tuple[str, ...] = tuple(
     dict.fromkeys(
-        [ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, *(type for types in ENDS.values() for type in types), *USAGE]
+        [
+            ACCEPTED,
+            *OPERATION_ENDS.values(),
+            RENAMED,
+            STATUS_RESET,
+            *GUESTS,
+            *(type for types in ENDS.values() for type in types),
+            *USAGE,
+        ]
     )
 )
 ANY = ".*"
