@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 ACCEPTED, RENAMED, STATUS_RESET = "operation.accepted", "instance.renamed", "instance.status_reset"
+SERVER_LOST, SERVER_BACK = "instance.server_lost", "instance.server_back"
 ENGINE_DOWN, ENGINE_UP, SILENT, HEARD = "instance.engine_down", "instance.engine_up", "instance.silent", "instance.heard"
 GUESTS = ENGINE_DOWN, ENGINE_UP, SILENT, HEARD
 """What guests report, or don't."""
@@ -22,6 +23,7 @@ USAGE = (
 ENDS: dict[str, tuple[str, ...]] = {
     "InstanceCreate": ("instance.created", "trove.instance.create"),
     "InstanceRestart": ("instance.restarted",),
+    "InstanceRepair": ("instance.repaired",),
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
@@ -31,11 +33,7 @@ ENDS: dict[str, tuple[str, ...]] = {
 TYPES: tuple[str, ...] = tuple(
     dict.fromkeys(
         [
-            ACCEPTED,
-            *OPERATION_ENDS.values(),
-            RENAMED,
-            STATUS_RESET,
-            *GUESTS,
+            *(ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, SERVER_LOST, SERVER_BACK, *GUESTS),
             *(type for types in ENDS.values() for type in types),
             *USAGE,
         ]

@@ -1,14 +1,14 @@
 """What has been made of guests' reports: whether the engine's owner knows it to be up, its deaths, and whether the guest is silent.
 
-Revision ID: 0008
+Revision ID: 0009
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0008"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
