@@ -211,6 +211,7 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
         log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
         await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
     c.bell.close()
+    c.events.close()
     for errand in errands:
         if errand.done():
             errand.result()

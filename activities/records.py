@@ -13,6 +13,7 @@ from models.datastore import FlavorRow
 from models.outbox import record_end
 from models.quota import held_by_instance, release
 from security.vault import Vault
+from telemetry.engines import begun
 from telemetry.records import forget
 from workflows.contracts import Addresses, Operation, Outcome, ServerFacts
 
@@ -94,6 +95,7 @@ def _settle_restart(s: Session, instance: Instance, row: OperationRow, out: Outc
     if out.ok:
         instance.state = InstanceState.READY
         _clear_fault(instance)
+        begun(s, instance.id)
     elif not out.cancelled:
         instance.state = InstanceState.ERROR
         _note_fault(instance, out)

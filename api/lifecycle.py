@@ -132,7 +132,7 @@ def given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(instance: Instance, row: OperationRow, version: DatastoreVersion, datastore: Datastore) -> Row:
-    return instance, row.kind, version.name, version.version, datastore.name, None, None, None
+    return instance, row.kind, version.name, version.version, datastore.name, None, None, None, None, None, None
 
 
 # -- delete

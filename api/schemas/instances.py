@@ -248,6 +248,10 @@ class Instance(InstanceInList):
     service_status_updated = fields.String(
         required=True, metadata={"description": "When the guest reported last; before its first report the same as `updated`."}
     )
+    engine_deaths = fields.Integer(
+        metadata={"description": "How often the engine has died unasked, and was begun again by its guest; absent: never."}
+    )
+    engine_died = fields.String(metadata={"description": "When it was reported to have died last."})
     fault = fields.Nested(InstanceFault)
     locality = fields.String()
     password = fields.String(metadata={"description": "Root's password, in the answer to the create that asked for it."})
