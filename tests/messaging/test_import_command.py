@@ -103,7 +103,7 @@ def test_a_shared_group_stops_until_it_is_assigned(deployment: Deployment, urls:
 
 
 def test_a_pool_that_cannot_be_used_gets_another_store(deployment: Deployment, urls: Urls, tmp_path: Path) -> None:
-    pools = [{"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:27017", "weight": 1, "group": "g"}]
+    pools = [{"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:1", "weight": 1, "group": "g"}]
     source = zaqar(urls("sqlite"), pools, [{"name": "f", "pool_group": "g"}])
     told = deployment.json(source, fails=True)
     assert [(f["action"], f["name"]) for f in told["findings"] if f["action"] == "stop"] == [("stop", "mongo")]

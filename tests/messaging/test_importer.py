@@ -99,7 +99,7 @@ def test_a_shared_group_stops_until_somebody_chooses(messaging: Messaging, urls:
 
 def test_pools_that_cannot_be_taken_over_are_named(messaging: Messaging, urls: Urls) -> None:
     pools = [
-        {"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:27017", "weight": 1, "group": "g"},
+        {"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:1", "weight": 1, "group": "g"},
         {"name": "away", "uri": "redis://:hidden@127.0.0.1:1/0", "weight": 1, "group": "h"},
         {"name": "taken", "uri": urls("sqlite"), "weight": 1},
     ]
