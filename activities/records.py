@@ -117,12 +117,17 @@ def _settle_guest_upgrade(s: Session, instance: Instance, row: OperationRow, out
     """The instance is as well as before: an agent that does not answer has been taken back by its server."""
 
 
+def _settle_object_check(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance was only asked; what it could not do is the operation's own error."""
+
+
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
     "InstanceDelete": _settle_delete,
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,
+    "GuestObjectCheck": _settle_object_check,
 }
 """What the end of each kind of operation means for its instance."""
 

@@ -78,4 +78,5 @@ GUARDS = {
     "InstanceRestart": _restart_again,
     "InstanceDelete": _delete_again,
     "GuestUpgrade": _restart_again,
+    "GuestObjectCheck": _restart_again,
 }

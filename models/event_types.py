@@ -22,6 +22,7 @@ ENDS: dict[str, tuple[str, ...]] = {
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
+    "GuestObjectCheck": (),
 }
 """What each kind of operation tells besides its own end when it has ended well."""
 

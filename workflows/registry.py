@@ -7,6 +7,7 @@ from workflows.guest_write import GuestWrite
 from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
 from workflows.instance_restart import InstanceRestart
+from workflows.object_check import GuestObjectCheck
 
 WORKFLOWS: tuple[type, ...] = (
     InstanceCreate,
@@ -14,6 +15,7 @@ WORKFLOWS: tuple[type, ...] = (
     InstanceRestart,
     GuestWrite,
     GuestUpgrade,
+    GuestObjectCheck,
     GuestRead,
     StandingDuty,
     DutyRound,
