@@ -132,6 +132,10 @@ def _settle_access(s: Session, instance: Instance, row: OperationRow, out: Outco
         instance.access = row.input["wanted"]
 
 
+def _settle_object_check(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance was only asked; what it could not do is the operation's own error."""
+
+
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
@@ -140,6 +144,7 @@ SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,
     "InstanceAccess": _settle_access,
+    "GuestObjectCheck": _settle_object_check,
 }
 """What the end of each kind of operation means for its instance."""
 

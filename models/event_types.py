@@ -28,6 +28,7 @@ ENDS: dict[str, tuple[str, ...]] = {
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
     "InstanceAccess": ("instance.access_changed",),
+    "GuestObjectCheck": (),
 }
 """What each kind of operation tells besides its own end when it has ended well."""
 

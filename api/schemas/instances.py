@@ -178,6 +178,9 @@ class ActionBody(Schema):
 
     restart = fields.Dict(allow_none=True)
     upgrade_agent = fields.Dict(allow_none=True, metadata={"description": "For administrators: the database stays up meanwhile."})
+    check_objects = fields.Dict(
+        allow_none=True, metadata={"description": "For administrators: whether the server reaches the object store."}
+    )
     reset_status = fields.Dict(allow_none=True, metadata={"description": "For administrators; for owners with `force_delete`."})
     resize = fields.Raw(allow_none=True)
     promote_to_replica_source = fields.Raw(allow_none=True)
