@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from clouds.ports import CloudError
+from clouds.ports import CloudError, VolumeStatus
 from models import Instance
 from tests.support.cloudaudit import audit, more_than
 from tests.support.testbed import MANAGEMENT, POLL_SECONDS, Bed
@@ -43,6 +43,17 @@ class OpenStackWorld(World):
 
     def _guest_options(self) -> str:
         return f"{super()._guest_options()}\nno_progress_deadline = {self._no_progress_deadline}"
+
+    def take_away(self, instance_id: str) -> None:
+        (server,), (volume,) = self.cloud.compute.servers_of(instance_id), self.cloud.volumes.volumes_of(instance_id)
+        compute = self.bed.service.compute
+        compute.delete_volume_attachment(server.id, volume.id)
+        self.eventually(lambda: self.cloud.volumes.volumes_of(instance_id)[0].status is VolumeStatus.AVAILABLE, self.patience)
+        self.switch_off(instance_id)
+
+    def switch_off(self, instance_id: str) -> None:
+        (server,) = self.cloud.compute.servers_of(instance_id)
+        self.bed.service.compute.stop_server(server.id)
 
     def left(self) -> list[str]:
         return more_than(self.bed, self._before)
