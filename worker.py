@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,22 @@ def openstack_settings(conf: ConfigOpts) -> "Settings":
         call_timeout=conf.cloud.call_timeout,
         poll_interval=conf.cloud.poll_interval,
     )
+
+
+def listening(conf: ConfigOpts, cloud: Cloud) -> AbstractContextManager[object]:
+    """To what the cloud tells of itself, where that is configured."""
+    told = conf.notifications
+    if conf.cloud.driver != "openstack" or not told.transport_url:
+        return nullcontext()
+    try:
+        from clouds.openstack.notifications import SERVERS, VOLUMES, Listener, Source
+    except ModuleNotFoundError as error:
+        log.error("notifications are not heard; polling", missing=error.name, mend="pip install 'coffer[notifications]'")
+        return nullcontext()
+    changes = {SERVERS: cloud.server_changes, VOLUMES: cloud.volume_changes}
+    for one in changes.values():
+        one.longest_rest = told.longest_rest
+    return Listener(Source(told.transport_url, tuple(told.exchanges), tuple(told.topics), told.ssl, told.cacert), changes)
 
 
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
@@ -194,9 +211,10 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
         asyncio.create_task(dispatch_forever(conf, converter)),
         asyncio.create_task(keep_duties(Keeper(client, conf.temporal.task_queue, duties(c)))),
     ]
-    async with build(conf, c, steps, extra):
-        log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
-        await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
+    with listening(conf, c.cloud):
+        async with build(conf, c, steps, extra):
+            log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
+            await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
     c.bell.close()
     for errand in errands:
         if errand.done():

@@ -47,8 +47,8 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
     messages = MessageActivities(c.database, c.messaging, c.urls.project, c.guests_flavor)
     objects = (
         RecordActivities(c.database),
-        NovaActivities(c.cloud.compute, c.database, c.guests),
-        CinderActivities(c.cloud.volumes),
+        NovaActivities(c.cloud.compute, c.cloud.server_changes, c.database, c.guests),
+        CinderActivities(c.cloud.volumes, c.cloud.volume_changes),
         NeutronActivities(c.cloud.networks),
         OperationActivities(c.database, c.client),
         c.guests,

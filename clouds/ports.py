@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from clouds.changes import Changes
+
 
 class CloudError(Exception):
     """Raised by every driver in place of its library's own exceptions.
@@ -171,3 +173,6 @@ class Cloud:
     compute: Compute
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
+    server_changes: Changes = field(default_factory=Changes, compare=False)
+    """What is told of servers, by their keys."""
+    volume_changes: Changes = field(default_factory=Changes, compare=False)
