@@ -11,7 +11,7 @@ define ON_TESTBED
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack durability-openstack clean
+.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack image-qemu durability-openstack clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ testbed-down:  ## stop it and forget what is in it (ARGS=--purge: its software t
 
 e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the driver's contract (brings it up and down; about 15 minutes)
 	$(call ON_TESTBED,$(PYTEST) -n 0 -m "openstack and not slow" tests/e2e tests/contract/clouds $(ARGS))
+
+image-qemu: export TESTBED_VIRT = libvirt
+image-qemu: bootstrap-dev  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; half an hour)
+	$(call ON_TESTBED,$(PYTEST) -n 0 --durations=0 -m "openstack and slow" tests/e2e/test_openstack_image.py $(ARGS))
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (an hour)
 	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 0 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))

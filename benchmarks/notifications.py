@@ -5,11 +5,14 @@ run the stub engine.  The creates run one after the other, then all at once.  Ea
 """
 
 import asyncio
+import re
 import statistics
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from temporalio.client import Client
 
@@ -23,6 +26,7 @@ from tests.support.testbed import Bed, testbed
 from tests.support.world import Temporal, Zygote
 
 LOOK_SECONDS = 0.1
+ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 WITHIN = 1800.0
 WAITS = ("cinder.create_volume", "nova.create_server")
 
@@ -31,6 +35,11 @@ class Wide(OpenStackWorld):
     """With a thread for each operation."""
 
     threads = 64
+
+
+def kind_of(method: str, url: str) -> str:
+    where = urlsplit(url)
+    return f"{method} {where.port} {ID.sub('ID', where.path)}"
 
 
 def without_quota(bed: Bed) -> None:
@@ -65,7 +74,7 @@ def seconds_of(world: OpenStackWorld, rows: list[OperationRow]) -> list[float]:
 
 async def measured(world: OpenStackWorld, bed: Bed, number: int, transport_url: str) -> None:
     calls: list[str] = []
-    cloud = bed.connect(lambda method, url: calls.append(method), poll_interval=1.0, call_timeout=60.0)
+    cloud = bed.connect(lambda method, url: calls.append(kind_of(method, url)), poll_interval=1.0, call_timeout=60.0)
     cloud = replace(cloud, server_changes=Changes(), volume_changes=Changes())
     conf = config.load(world.config_file)
     conf.set_override("transport_url", transport_url, "notifications")
@@ -77,22 +86,24 @@ async def measured(world: OpenStackWorld, bed: Bed, number: int, transport_url: 
         async with worker.build(conf, told, steps):
             for title, rounds, at_once in (("one by one", number, 1), ("at once", 1, number)):
                 rows: list[OperationRow] = []
-                created = 0
+                created: Counter[str] = Counter()
                 for _ in range(rounds):
                     before = len(calls)
                     batch = [world.create() for _ in range(at_once)]
                     await ended(world, batch)
-                    created += len(calls) - before
+                    created.update(calls[before:])
                     gone: list[Any] = [world.delete(row.instance_id) for row in batch]
                     await ended(world, gone)
                     rows += [world.operation(row.id) for row in batch]
                 done = sum(row.state == OperationState.DONE for row in rows)
                 median = statistics.median(seconds_of(world, rows))
                 print(
-                    f"{how}, {title}: {done} of {len(rows)} done, {created / len(rows):.1f} calls each, "
+                    f"{how}, {title}: {done} of {len(rows)} done, {created.total() / len(rows):.1f} calls each, "
                     f"{median:.1f} s in volume and server (median)",
                     flush=True,
                 )
+                for kind, times in created.most_common():
+                    print(f"  {times / len(rows):5.1f} {kind}")
 
 
 def main(number: int) -> int:

@@ -24,6 +24,7 @@ log = structlog.get_logger("notifications")
 
 SERVERS, VOLUMES = "server", "volume"
 KINDS = {"instance.": SERVERS, "compute.instance.": SERVERS, "volume.": VOLUMES}
+UNDER_WAY = {"building", "creating", "downloading"}
 QUEUE_LIMITS = {"x-max-length": 10000, "x-message-ttl": 60000}
 LONGEST_MESSAGE = 1 << 20
 HEARTBEAT = 30.0
@@ -157,6 +158,8 @@ def subject(body: bytes) -> tuple[str, str] | None:
     event, payload = told["event_type"], told["payload"]
     facts = payload.get("nova_object.data", payload)
     kind = next((kind for beginning, kind in KINDS.items() if event.startswith(beginning)), None)
-    key = facts.get("display_name") if isinstance(facts, dict) else None
-    # What begins has changed nothing yet that anybody waits for.
-    return (kind, key) if kind and isinstance(key, str) and key and not event.endswith(".start") else None
+    if kind is None or not isinstance(facts, dict) or not isinstance(key := facts.get("display_name"), str) or not key:
+        return None
+    # What begins, or is half done, is nothing that anybody waits for.
+    half_done = event.endswith(".start") or bool(UNDER_WAY & {str(facts.get(name)) for name in ("state", "status")})
+    return None if half_done else (kind, key)

@@ -29,6 +29,8 @@ def enveloped(notification: Any) -> bytes:
         ({**VERSIONED, "event_type": "instance.create.error"}, (SERVERS, "coffer-1-server")),
         ({**UNVERSIONED, "event_type": "compute.instance.create.start"}, None),
         ({**UNVERSIONED, "event_type": "keypair.create.end"}, None),
+        ({"event_type": "compute.instance.update", "payload": {"display_name": "coffer-1-server", "state": "building"}}, None),
+        ({"event_type": "volume.update.end", "payload": {"display_name": "coffer-1-volume", "status": "creating"}}, None),
     ],
 )
 def test_key_of_a_notification(notification: dict[str, Any], found: tuple[str, str] | None) -> None:
