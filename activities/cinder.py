@@ -20,7 +20,7 @@ class CinderActivities:
             wanted = WantVolume(want.key, want.op.instance_id, want.size_gb, want.volume_type or None)
             volume = self._volumes.create_volume(wanted)
             if volume.status is VolumeStatus.CREATING:
-                volume = until(lambda: self._settled(want.key), watch)
+                volume = until(lambda: self._settled(want.key), watch, seen=True)
         if volume.status is VolumeStatus.ERROR:
             raise final(VOLUME_FAILED, f"The volume of {want.size_gb} GiB could not be made.")
         return volume.id

@@ -22,7 +22,7 @@ class NovaActivities:
         with cloud_calls(), self._changes.watch(want.key) as watch:
             server = self._compute.create_server(self._described(want))
             if server.status is not ServerStatus.ACTIVE:
-                server = until(lambda: self._settled(want.key), watch)
+                server = until(lambda: self._settled(want.key), watch, seen=True)
         if server.status is ServerStatus.ERROR:
             raise final(SERVER_FAILED, f"The server could not be started: {server.fault or 'no reason given'}")
         return ServerFacts(want.op, server.key, server.address, server.ssh_port)

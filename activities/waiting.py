@@ -59,9 +59,16 @@ def still_wanted(*details: str) -> None:
         raise ApplicationError("the worker is shutting down", type=SHUTTING_DOWN)
 
 
-def until(look: Callable[[], T | None], watch: Watch | None = None, *, first: float = 0.02, most: float = 5.0) -> T:
-    """Call `look` until it gives something: at growing intervals, and as soon as `watch` is told of a change."""
+def until(
+    look: Callable[[], T | None], watch: Watch | None = None, *, seen: bool = False, first: float = 0.02, most: float = 5.0
+) -> T:
+    """Call `look` until it gives something: at growing intervals, and as soon as `watch` is told of a change.
+
+    `seen`: there was nothing yet when it was looked at last, after the watch began.
+    """
     interval = first
+    if seen and watch and watch.expects_word:
+        _rest(watch, interval)
     while (found := look()) is None:
         still_wanted()
         interval = first if _rest(watch, interval) else min(interval * 1.5, most)

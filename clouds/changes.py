@@ -41,6 +41,10 @@ class Watch:
         self._told.set()
 
     @property
+    def expects_word(self) -> bool:
+        return self._changes.trusted
+
+    @property
     def missed_word(self) -> bool:
         """Whether the last look was made without, though word was expected."""
         return self._waits_for_word

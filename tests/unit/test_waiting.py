@@ -175,6 +175,19 @@ def test_who_waits_for_word_looks_at_once_when_none_comes_any_more() -> None:
     assert done.result(5) == "there"
 
 
+def test_what_was_seen_already_is_looked_at_on_word_only() -> None:
+    changes, thing = trusted(longest_rest=600), Thing()
+    thing.appear()
+
+    def step() -> str:
+        with changes.watch("mine") as watch:
+            changes.tell("mine")
+            return until(thing.look, watch, seen=True)
+
+    assert in_thread(step).result(5) == "there"
+    assert thing.looks == 1
+
+
 def test_nothing_is_kept_of_what_nobody_waits_for() -> None:
     changes = Changes()
     for number in range(1000):
