@@ -13,6 +13,7 @@ from models.datastore import FlavorRow
 from models.outbox import record_end
 from models.quota import held_by_instance, release
 from security.vault import Vault
+from telemetry.engines import begun
 from telemetry.records import forget
 from workflows.contracts import Addresses, Operation, Outcome, ServerFacts
 
@@ -94,6 +95,7 @@ def _settle_restart(s: Session, instance: Instance, row: OperationRow, out: Outc
     if out.ok:
         instance.state = InstanceState.READY
         _clear_fault(instance)
+        begun(s, instance.id)
     elif not out.cancelled:
         instance.state = InstanceState.ERROR
         _note_fault(instance, out)
@@ -130,6 +132,10 @@ def _settle_access(s: Session, instance: Instance, row: OperationRow, out: Outco
         instance.access = row.input["wanted"]
 
 
+def _settle_object_check(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance was only asked; what it could not do is the operation's own error."""
+
+
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
@@ -138,6 +144,7 @@ SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,
     "InstanceAccess": _settle_access,
+    "GuestObjectCheck": _settle_object_check,
 }
 """What the end of each kind of operation means for its instance."""
 

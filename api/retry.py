@@ -80,4 +80,5 @@ GUARDS = {
     "InstanceRepair": _restart_again,
     "InstanceDelete": _delete_again,
     "GuestUpgrade": _restart_again,
+    "GuestObjectCheck": _restart_again,
 }

@@ -188,6 +188,28 @@ class JobLook:
 
 
 @dataclass(frozen=True)
+class ObjectTransfer:
+    """A named job of the instance's guest that sends or reads the object at `path`, in the container of the operation's project.
+
+    `size` (bytes) and `sha256` of what is to be read.
+    """
+
+    op: Operation
+    job_id: str
+    path: str
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What objects.upload has committed."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an operation ended, for records.finish_operation."""
 

@@ -23,4 +23,5 @@ KINDS: dict[str, Kind] = {
     "InstanceDelete": Kind("instance-delete:{}", "SHUTDOWN", cancellable=False),
     "GuestWrite": Kind("instance:{}", "", cancellable=False),
     "GuestUpgrade": Kind("instance:{}", "", cancellable=False),
+    "GuestObjectCheck": Kind("instance:{}", "", cancellable=False),
 }

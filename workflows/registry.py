@@ -9,6 +9,7 @@ from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
 from workflows.instance_repair import InstanceRepair
 from workflows.instance_restart import InstanceRestart
+from workflows.object_check import GuestObjectCheck
 
 WORKFLOWS: tuple[type, ...] = (
     InstanceCreate,
@@ -18,6 +19,7 @@ WORKFLOWS: tuple[type, ...] = (
     InstanceRepair,
     GuestWrite,
     GuestUpgrade,
+    GuestObjectCheck,
     GuestRead,
     StandingDuty,
     DutyRound,

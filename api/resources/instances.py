@@ -102,6 +102,7 @@ class InstanceAction(MethodView):
     @policy(
         "instance:restart",
         "instance:upgrade_agent",
+        "instance:check_objects",
         "instance:reset_status",
         "instance:force_delete",
         "instance:resize_flavor",
@@ -120,6 +121,8 @@ class InstanceAction(MethodView):
                 lifecycle.restart(context(), instance_id)
             case "upgrade_agent":
                 lifecycle.upgrade_agent(context(), instance_id)
+            case "check_objects":
+                lifecycle.check_objects(context(), instance_id)
             case "reset_status":
                 reset.reset_status(context(), instance_id)
             case _:

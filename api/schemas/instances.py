@@ -178,6 +178,9 @@ class ActionBody(Schema):
 
     restart = fields.Dict(allow_none=True)
     upgrade_agent = fields.Dict(allow_none=True, metadata={"description": "For administrators: the database stays up meanwhile."})
+    check_objects = fields.Dict(
+        allow_none=True, metadata={"description": "For administrators: whether the server reaches the object store."}
+    )
     reset_status = fields.Dict(allow_none=True, metadata={"description": "For administrators; for owners with `force_delete`."})
     resize = fields.Raw(allow_none=True)
     promote_to_replica_source = fields.Raw(allow_none=True)
@@ -248,6 +251,10 @@ class Instance(InstanceInList):
     service_status_updated = fields.String(
         required=True, metadata={"description": "When the guest reported last; before its first report the same as `updated`."}
     )
+    engine_deaths = fields.Integer(
+        metadata={"description": "How often the engine has died unasked, and was begun again by its guest; absent: never."}
+    )
+    engine_died = fields.String(metadata={"description": "When it was reported to have died last."})
     fault = fields.Nested(InstanceFault)
     locality = fields.String()
     password = fields.String(metadata={"description": "Root's password, in the answer to the create that asked for it."})

@@ -10,7 +10,7 @@ class NoAccess:
     def groups_of(self, owner: str) -> list[SecurityGroup]:
         return []
 
-    def groups(self) -> list[SecurityGroup]:
+    def all_groups(self) -> list[SecurityGroup]:
         return []
 
     def delete_group(self, key: str) -> None:
@@ -20,6 +20,9 @@ class NoAccess:
         raise CloudError("The local cloud has no floating IPs: its databases are reached from this host only.", 400)
 
     def floating_ips_of(self, owner: str) -> list[FloatingIp]:
+        return []
+
+    def all_floating_ips(self) -> list[FloatingIp]:
         return []
 
     def delete_floating_ips(self, owner: str) -> None:
@@ -33,7 +36,7 @@ class NoServerGroups:
     def server_groups_of(self, owner: str) -> list[ServerGroup]:
         return []
 
-    def server_groups(self) -> list[ServerGroup]:
+    def all_server_groups(self) -> list[ServerGroup]:
         return []
 
     def delete_server_group(self, key: str) -> None:

@@ -173,6 +173,8 @@ max_cached_workflows = 0
 activity_threads = {self.threads}
 [secrets]
 keyring_file = {self.directory}/keyring.json
+[objects]
+segment_size = 1
 {self._cloud_options()}
 {self._guest_options()}
 [reconcile]
@@ -241,6 +243,9 @@ watch_interval = 0
             row = self.operations.record(s, "InstanceCreate", job, CALLER)
         self.operations.start(row)
         return row
+
+    def check_objects(self, instance_id: str) -> OperationRow:
+        return self._begin(instance_id, "GuestObjectCheck", lambda op: Job(op))
 
     def restart(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
