@@ -16,17 +16,18 @@ from activities.errors import GUEST_UNREACHABLE, REJECTED, final, guest_errors
 from activities.waiting import still_wanted
 from clouds.ports import GuestBoot
 from guests.archive import Archive, ArchiveError, build_archive
-from guests.client import GuestClient
+from guests.client import GuestClient, Result
 from guests.jobs import JobStatus, run_job
 from guests.keys import new_key_pair
 from guests.pool import GuestPool
+from guests.transfer import Granted, run_transfer
 from guests.transport import Endpoint
 from guests.upgrade import upgrade_agent
 from models import Database, DatastoreVersion, GuestTelemetry, Instance
 from models.base import utcnow
 from security.vault import Vault
 from telemetry.urls import GuestUrls
-from workflows.contracts import GuestJob, GuestQuestion, JobLook, Operation
+from workflows.contracts import GuestJob, GuestQuestion, JobLook, ObjectTransfer, Operation
 from workflows.options import SCALE
 
 CHANNEL_KEY = "channel-key"
@@ -110,6 +111,23 @@ class GuestActivities:
                 archive,
                 on_progress=self._heard,
                 no_progress_deadline=self._no_progress_deadline,
+            )
+
+    def transfer(self, transfer: ObjectTransfer, kind: str, spec: dict[str, Any], granted: Granted) -> Result:
+        """See a job through that sends to the object store or reads from it.  Raises ApplicationError; CloudError where a URL can't be made."""
+        with guest_errors():
+            return run_transfer(
+                self._connect(transfer.op.instance_id),
+                transfer.job_id,
+                transfer.op.generation,
+                kind,
+                spec,
+                granted,
+                on_progress=self._heard,
+                pause=_Patience(),
+                call_deadline=self._call_deadline,
+                no_progress_deadline=self._no_progress_deadline,
+                beat=min(4.0, 6 * SCALE),
             )
 
     def _heard(self, status: JobStatus) -> None:
