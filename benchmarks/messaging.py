@@ -87,7 +87,16 @@ def _api(stack: Stack) -> Iterator[Api]:
     with socket.socket() as probe:
         probe.bind((host, 0))
         port = int(probe.getsockname()[1])
-    serve = ["--bind", f"{host}:{port}", "--worker-class", "gthread", "--threads", conf["api"]["threads"], "--keep-alive", "30"]
+    serve = [
+        "--bind",
+        f"{host}:{port}",
+        "--worker-class",
+        "api.serving.Worker",
+        "--threads",
+        conf["api"]["threads"],
+        "--keep-alive",
+        "30",
+    ]
     command = [sys.executable, "-m", "gunicorn", *serve, "--log-level", "warning", "--no-control-socket", "api.app:from_config()"]
     with (stack.state / "log" / "bench-api.log").open("w") as log:
         process = subprocess.Popen(command, env={**os.environ, "COFFER_CONFIG": str(path)}, stderr=log)

@@ -60,6 +60,9 @@ class GuestUrls:
             "signature": signed.signature,
         }
 
+    def is_guests(self, project: str, queue: str) -> bool:
+        return project == self.project and instance_of(queue) is not None
+
     def next(self, project: str, queue: str, expires: str) -> dict[str, str] | None:
         """What replaces a URL of a guest's queue that ends at `expires`, once half of its life is over."""
         instance_id = instance_of(queue)
