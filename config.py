@@ -40,12 +40,6 @@ API = [
     cfg.PortOpt("bind_port", default=8779, help="Port the API listens on."),
     cfg.IntOpt("workers", default=1, min=1, help="Gunicorn worker processes."),
     cfg.IntOpt("threads", default=8, min=1, help="Threads of each worker process."),
-    cfg.IntOpt(
-        "connections",
-        default=10000,
-        min=100,
-        help="Connections that each worker process has open at most: guests keep theirs.  Each is an open file.",
-    ),
     cfg.StrOpt("public_endpoint", default="", help="Base URL in links; empty: taken from the request."),
     cfg.IntOpt("page_size", default=20, min=1, help="Items on a page of a list, and the most a client may ask for."),
     cfg.FloatOpt("guest_deadline", default=15.0, min=0.1, help="Seconds a request waits for an answer from a guest; then 503."),

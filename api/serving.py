@@ -16,6 +16,7 @@ import time
 from types import FrameType
 from typing import Any
 
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.base import Worker as BareWorker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -127,8 +128,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        """Say that all is said, and let the other side hang up first, or what it has not read yet might be lost."""
-        if not connection.ending and self._goes_on(connection.sock):
+        """Unless all has been said on both sides, let the other one hang up first, or what it has not read yet might be lost."""
+        if not connection.ending and not _is_over(connection) and self._goes_on(connection.sock):
             connection.ending, connection.timeout = True, time.monotonic() + LINGER_SECONDS
             self._await(connection)
             return
@@ -171,3 +172,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while self._full and len(self._connections) < self.worker_connections:
             with contextlib.suppress(IndexError):
                 self._listen(self._full.pop())
+
+
+def _is_over(connection: Connection) -> bool:
+    """Whether the client itself asked for the end after its request, and that has been read to its end."""
+    request = connection.parser.mesg if connection.parser else None
+    if request is None or not request.should_close():
+        return False
+    try:
+        connection.sock.setblocking(False)
+        return not request.body.read(1)
+    except (OSError, ParseException):
+        return False

@@ -24,11 +24,10 @@ class Record:
 
     answers: Counter[str] = field(default_factory=Counter)
     took: list[float] = field(default_factory=list)
-    connections: int = 0
 
 
 class Guest:
-    """Posts a whole report every ten seconds, jittered by a tenth, over a connection that it keeps; `taken_in` is the number of the last
+    """Posts a whole report every ten seconds, jittered by a tenth, on a new connection each time; `taken_in` is the number of the last
     one that was acknowledged."""
 
     def __init__(
@@ -49,11 +48,11 @@ class Guest:
             "Client-ID": client,
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
+            "Connection": "close",
         }
         self._head = (
             f"POST {where.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
         )
-        self._line: _Line | None = None
 
     async def live(self, until: float) -> None:
         at = time.monotonic() + random.uniform(0, PERIOD)  # noqa: S311  (spreads guests, guards nothing)
@@ -61,8 +60,6 @@ class Guest:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             await self._post()
             at = max(at + PERIOD * random.uniform(0.9, 1.1), time.monotonic())  # noqa: S311
-        if self._line:
-            self._line.close()
 
     async def _post(self) -> None:
         self.number += 1
@@ -73,7 +70,6 @@ class Guest:
                 status = await self._said(request)
         except (OSError, TimeoutError) as e:
             self._record.answers[type(e).__name__] += 1
-            self._hang_up()
             return
         self._record.answers[status] += 1
         self._record.took.append(time.monotonic() - began)
@@ -81,56 +77,32 @@ class Guest:
             self.taken_in = number
 
     async def _said(self, request: bytes) -> str:
-        """The status of the answer.  A kept connection may be found closed: then once more, on a new one."""
-        if self._line is not None and not self._line.closed:
-            try:
-                return await self._line.ask(request)
-            except ConnectionError:
-                self._hang_up()
-        self._record.connections += 1
-        _, self._line = await asyncio.get_running_loop().create_connection(_Line, self._host, self._port)
-        return await self._line.ask(request)
-
-    def _hang_up(self) -> None:
-        if self._line:
-            self._line.close()
-            self._line = None
+        """The status of the answer."""
+        transport, line = await asyncio.get_running_loop().create_connection(_Line, self._host, self._port)
+        try:
+            transport.write(request)
+            return await line.status
+        finally:
+            transport.close()
 
 
 class _Line(asyncio.Protocol):
-    """A connection; one question at a time."""
+    """A connection for one request, which the other side ends."""
 
     def __init__(self) -> None:
-        self.closed = False
         self._heard = b""
-        self._answer: asyncio.Future[str] | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def ask(self, request: bytes) -> asyncio.Future[str]:
-        self._heard, self._answer = b"", asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return self._answer
+        self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
         self._heard += data
-        head, end, body = self._heard.partition(b"\r\n\r\n")
-        if not end or self._answer is None or self._answer.done():
-            return
-        lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        if len(body) >= int(headers.get("content-length", 0)):
-            self.closed = headers.get("connection") == "close"
-            self._answer.set_result(lines[0].split()[1])
 
     def connection_lost(self, _reason: Exception | None) -> None:
-        self.closed = True
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("closed before the answer"))
-
-    def close(self) -> None:
-        self._transport.close()
+        if self.status.done():
+            return
+        if b"\r\n\r\n" in self._heard:
+            self.status.set_result(self._heard.split(b" ", 2)[1].decode("latin-1"))
+        else:
+            self.status.set_exception(ConnectionResetError("closed before the answer"))
 
 
 async def report(guests: Sequence[Guest], seconds: float) -> None:
