@@ -6,7 +6,7 @@ from typing import Any
 
 from oslo_config.cfg import ConfigOpts
 
-from messaging.signing import EXPIRES_FORMAT, Signer
+from messaging.signing import Signer
 
 PREFIX = "guest-"
 INSTANCE_ID_LENGTH = 36
@@ -68,7 +68,7 @@ class GuestUrls:
         instance_id = instance_of(queue)
         if instance_id is None or project != self.project:
             return None
-        until = datetime.strptime(expires, EXPIRES_FORMAT).replace(tzinfo=UTC)
+        until = datetime.fromisoformat(expires).replace(tzinfo=UTC)
         return self.post_to(instance_id) if until - datetime.now(UTC) < self.lifetime / 2 else None
 
     def _endpoint(self) -> str:

@@ -21,16 +21,17 @@ blueprint = Blueprint("messages", __name__, url_prefix="/queues/<queue>/messages
 @policy("messages:create")
 def post(queue: str) -> ResponseReturnValue:
     """A signed request never makes a queue: what was deleted stays deleted.  A guest whose URL is half through is given its next one."""
-    given = reading.fields(required=("messages",), strict=False)["messages"]
+    given, held, whose = reading.fields(required=("messages",), strict=False)["messages"], parts(), project()
     if not isinstance(given, list) or not given:
         raise InvalidBody("messages must be an array with at least one message.")
     drafts = [_draft(one) for one in given]
     size = request.content_length or 0
-    ids = messaging().messages.post(project(), queue, drafts, client(), size=size, create=not g.signed)
-    if not _can_wait(queue, drafts):
-        parts().waiters.ring(project(), queue)
+    ids = held.messaging.messages.post(whose, queue, drafts, client(), size=size, create=not g.signed)
+    # Not for heartbeats of guests: to hear of each would cost whoever drains them more than all the rest.
+    if not (held.urls.is_guests(whose, queue) and all(is_routine(draft.body) for draft in drafts)):
+        held.waiters.ring(whose, queue)
     body: dict[str, Any] = {"resources": [views.message_path(queue, id) for id in ids]}
-    if g.signed and (post_to := parts().urls.next(project(), queue, g.signed_until)):
+    if g.signed and (post_to := held.urls.next(whose, queue, g.signed_until)):
         body["post_to"] = post_to
     answer = reply(body, 201)
     answer.headers["Location"] = f"{views.queue_path(queue)}/messages?ids={','.join(ids)}"
@@ -91,11 +92,6 @@ def _named(queue: str, ids: list[str]) -> ResponseReturnValue:
     if not found:
         raise NotFound("None of these messages exists.")
     return reply({"messages": [views.message(row, queue) for row in found]})
-
-
-def _can_wait(queue: str, drafts: list[Draft]) -> bool:
-    """Heartbeats of guests: to be rung for each of them would cost whoever drains them more than all the rest."""
-    return parts().urls.is_guests(project(), queue) and all(is_routine(draft.body) for draft in drafts)
 
 
 def _draft(given: Any) -> Draft:
