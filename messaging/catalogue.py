@@ -34,6 +34,8 @@ ATTEMPTS = 5
 TURNS, PATIENT_TURNS, TURN_SECONDS = 60, 6, 0.05
 MOST_CACHED = 200_000
 PLACE_SECONDS = 3600.0
+DUE_SECONDS = 60.0
+"""No store refuses a question for what is due; whoever waits for a queue that has moved looks for itself after as long at most."""
 
 T = TypeVar("T")
 
@@ -64,7 +66,8 @@ class Catalogue:
     def find(self, project: str, name: str, *, fresh: bool = False, movers: bool = False, whole: bool = True) -> Placement | None:
         """The queue's place; None when there is no such queue.  Without `whole` its metadata may be old.  A move under way is left to the
         one who began it (`movers`) for a while, and finished here then.  Raises QueueMoving."""
-        if not fresh and (cached := self._cached(project, name, whole)):
+        lasts = self._cache_seconds if whole and project not in self._constant else PLACE_SECONDS
+        if not fresh and (cached := self._cached(project, name, lasts)):
             return cached
         for turn in range(TURNS):
             with self._database.read() as s:
@@ -179,9 +182,10 @@ class Catalogue:
 
     def _placed(self, queues: Collection[tuple[str, str]]) -> list[Placement]:
         """Where those of the queues are that exist and are not being moved."""
-        # Not what has long been known: no store refuses here.
-        known = {queue: self._cached(*queue, True) for queue in queues}
+        known = {queue: self._cached(*queue, DUE_SECONDS) for queue in queues}
         placed = [placement for placement in known.values() if placement]
+        if len(placed) == len(known):
+            return placed
         by_project: defaultdict[str, list[str]] = defaultdict(list)
         for (project, name), placement in known.items():
             if placement is None:
@@ -259,13 +263,12 @@ class Catalogue:
     def _store(self, pool: str, generation: int) -> Store:
         return self._stores.of(pool, generation)
 
-    def _cached(self, project: str, name: str, whole: bool) -> Placement | None:
+    def _cached(self, project: str, name: str, lasts: float) -> Placement | None:
         with self._lock:
             found = self._cache.get((project, name))
         if found is None:
             return None
         read, placement = found
-        lasts = self._cache_seconds if whole and project not in self._constant else PLACE_SECONDS
         return placement if time.monotonic() < read + lasts else None
 
     def _remember(self, project: str, name: str, placement: Placement | None) -> None:
