@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ POOL = "fleet"
 ON_PAPER = 100_000
 SETTLE_SECONDS = 15.0
 SPARE_FILES = 1000
+AT_A_TIME = 16
 EVERYTHING = "everything"
 
 
@@ -92,9 +94,12 @@ def enrol(stack: Stack, pool: str, count: int, record: Record) -> list[Guest]:
             for id in ids
         )
     place_queues(database, urls.project, ids, POOL)
-    for id in ids:
+    with ThreadPoolExecutor(AT_A_TIME) as threads:
         # The first message makes the queue's record in the store.
-        messaging.messages.post(urls.project, queue_of(id), [Draft("made", 60)], "benchmark")
+        first = [Draft("made", 60)]
+        posted = [threads.submit(messaging.messages.post, urls.project, queue_of(id), first, "benchmark") for id in ids]
+    for one in posted:
+        one.result()
     guests = [Guest(id, urls.post_to(id), report_of(id, 0), str(uuid.uuid4()), record) for id in ids]
     messaging.close()
     database.close()
