@@ -8,7 +8,7 @@ again.
 """
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -190,7 +190,7 @@ class WrongRule:
     """What lets in more, or less, than it should.  `wrong` says so after the name of the thing; `mendable`: this driver may set it right."""
 
     thing: str
-    """security rule, or port: the groups that it has."""
+    """security rule; security group: its rules; port: the groups that it has."""
     key: str
     id: str
     """Empty for a rule that is missing."""
@@ -205,7 +205,9 @@ class Networks(Protocol):
     def show_port(self, key: str) -> Port | None: ...
     def ports_of(self, owner: str) -> list[Port]: ...
     def ports(self) -> list[Port]: ...
-    def delete_port(self, key: str) -> None: ...
+    def delete_port(self, key: str) -> None:
+        """With the floating IP that leads to it."""
+        ...
 
 
 class Access(Protocol):
@@ -216,6 +218,7 @@ class Access(Protocol):
         ...
 
     def groups_of(self, owner: str) -> list[SecurityGroup]: ...
+    def all_groups(self) -> list[SecurityGroup]: ...
     def delete_group(self, key: str) -> None:
         """Raises CloudError 409 while a port has it."""
         ...
@@ -225,6 +228,7 @@ class Access(Protocol):
         ...
 
     def floating_ips_of(self, owner: str) -> list[FloatingIp]: ...
+    def all_floating_ips(self) -> list[FloatingIp]: ...
     def delete_floating_ips(self, owner: str) -> None: ...
 
 
@@ -233,6 +237,7 @@ class ServerGroups(Protocol):
 
     def create_server_group(self, key: str, owner: str, policy: str) -> ServerGroup: ...
     def server_groups_of(self, owner: str) -> list[ServerGroup]: ...
+    def all_server_groups(self) -> list[ServerGroup]: ...
     def delete_server_group(self, key: str) -> None: ...
 
 
@@ -265,13 +270,13 @@ class Compute(Protocol):
 
 
 class Rules(Protocol):
-    """What may reach servers on the management network."""
+    """What may reach servers, on the management network and on those of tenants."""
 
-    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
-        """`ours`: whether a port is this deployment's.  What others share is not mendable."""
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
+        """`ours`: whether a port is this deployment's; what others share is not mendable.  `wanted`: groups as they should be."""
         ...
 
-    def mend(self, rule: WrongRule) -> None:
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
         """Set right what `wrong` has just found.  May be repeated."""
         ...
 
@@ -279,10 +284,10 @@ class Rules(Protocol):
 class Unfiltered:
     """Rules of a cloud that has none."""
 
-    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
         return []
 
-    def mend(self, rule: WrongRule) -> None:
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
         raise CloudError(f"Nothing of {rule.key} can be set here.", 400)
 
 

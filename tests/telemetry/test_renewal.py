@@ -1,33 +1,31 @@
 """A round of renewal on SQL of every engine: what stands in the way of telling one guest keeps no other from being told."""
 
-import time
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from temporalio.testing import ActivityEnvironment
 
 import config
-from activities import renewal
 from activities.guest import GuestActivities
 from activities.messages import MessageActivities
 from activities.renewal import RenewalActivities
 from guests.pool import GuestPool
 from messaging.service import Messaging
 from messaging.signing import signer_of
-from messaging.values import Draft
-from models import Base, Database, Instance, InstanceState, MessagingCounter
-from models.base import new_id, utcnow
+from models import Database, EventSubscription, Instance, OutboxRow
+from models.base import new_id
 from security import keyring
 from security.vault import Vault
-from telemetry.records import Entry, write
-from telemetry.reports import parse
-from telemetry.urls import GuestUrls, queue_of
-from tests.guest_agent.server import until
-from tests.telemetry.reporting import instances, report, text
-from workflows.contracts import Duty
+from telemetry import records
+from telemetry.urls import GuestUrls
+from tests.telemetry.reporting import instances
+from tests.telemetry.test_records import entry
+from workflows.contracts import Duty, Operation
 
 
 class Telling(GuestActivities):
@@ -42,75 +40,39 @@ class Telling(GuestActivities):
         super().configure_telemetry(instance_id, settings, deadline)
 
 
-def ready(database: Database, ids: list[str]) -> None:
-    instances(database, *ids)
-    with database.write() as s:
-        for id in ids:
-            s.get_one(Instance, id).state = InstanceState.READY
+@pytest.fixture
+def renewal(database: Database, tmp_path: Path) -> Iterator[RenewalActivities]:
+    keys = keyring.create(tmp_path / "keyring.json")
+    messaging, urls = Messaging(database, keys), GuestUrls(config.load(), signer_of(keys))
+    messaging.pools.put("default", {"uri": f"sqlite:///{tmp_path}/messages.db", "weight": 1})
+    queues = MessageActivities(database, messaging, urls.project, "")
+    yield RenewalActivities(database, Telling(database, keys, urls), queues, urls, timedelta(seconds=30))
+    messaging.close()
 
 
-def test_an_instance_without_a_server_keeps_no_other_from_being_told(database: Database, tmp_path: Path) -> None:
+def a_round(renewal: RenewalActivities) -> None:
+    ActivityEnvironment().run(renewal.renew, Duty("telemetry.renew"))
+
+
+def test_an_instance_without_a_server_keeps_no_other_from_being_told(database: Database, renewal: RenewalActivities) -> None:
     ids = [new_id() for _ in range(40)]
-    ready(database, ids)
-    keys = keyring.create(tmp_path / "keyring.json")
-    messaging, urls = Messaging(database, keys), GuestUrls(config.load(), signer_of(keys))
-    messaging.pools.put("default", {"uri": f"sqlite:///{tmp_path}/messages.db", "weight": 1})
-    guests = Telling(database, keys, urls)
-    round_of = RenewalActivities(
-        database, guests, MessageActivities(database, messaging, urls.project, ""), urls, timedelta(seconds=30)
-    )
-    ActivityEnvironment().run(round_of.renew, Duty("telemetry.renew"))
-    messaging.close()
-    assert guests.asked == set(ids)
+    instances(database, *ids)
+    a_round(renewal)
+    assert renewal._guests.asked == set(ids)
 
 
-def test_many_are_dialled_no_faster_than_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renewal, "PER_SECOND", 20.0)
-    dialled: list[float] = []
-
-    def dial(_instance_id: str) -> str:
-        dialled.append(time.monotonic())
-        return "told"
-
-    outcomes = ActivityEnvironment().run(renewal._each, [new_id() for _ in range(31)], dial)
-    assert outcomes == {"told": 31}
-    assert dialled[-1] - dialled[0] > 30 / 20 - 0.1
-    monkeypatch.setattr(renewal, "ROUND_SECONDS", 0.5)
-    assert ActivityEnvironment().run(renewal._each, [new_id() for _ in range(31)], dial)["told"] <= 12
-
-
-def test_nobody_is_dialled_while_reports_wait_to_be_drained(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/coffer.db")
-    Base.metadata.create_all(database.engine)
-    with database.write() as s:
-        s.add_all([MessagingCounter(name=name, value=0) for name in ("generation", "placement")])
-    ids = [new_id() for _ in range(3)]
-    ready(database, ids)
-    keys = keyring.create(tmp_path / "keyring.json")
-    messaging, urls = Messaging(database, keys), GuestUrls(config.load(), signer_of(keys))
-    messaging.pools.put("default", {"uri": f"sqlite:///{tmp_path}/messages.db", "weight": 1})
-    messages, guests = MessageActivities(database, messaging, urls.project, ""), Telling(database, keys, urls)
-    round_of = RenewalActivities(database, guests, messages, urls, timedelta(seconds=1))
-    messaging.messages.post(urls.project, queue_of(ids[0]), [Draft(report(ids[0]))], "guest")
-    until(lambda: messages.delay() >= 1)
-    ActivityEnvironment().run(round_of.renew, Duty("telemetry.renew"))
-    assert guests.asked == set()
-    messaging.collector.discard("default", urls.project, messaging.collector.gather("default", urls.project, 10))
-    ActivityEnvironment().run(round_of.renew, Duty("telemetry.renew"))
-    assert guests.asked == set(ids)
-    messaging.close()
-    database.close()
-
-
-def test_those_whose_url_may_be_void_come_first(database: Database, tmp_path: Path) -> None:
-    ids = [new_id() for _ in range(20)]
-    ready(database, ids)
-    ago, soon = utcnow() - timedelta(minutes=5), utcnow() + timedelta(minutes=5)
-    silent = [Entry(parse(id, text(report(id))), ago, soon) for id in ids[:10]]
-    write(database, silent)
-    keys = keyring.create(tmp_path / "keyring.json")
-    urls = GuestUrls(config.load(), signer_of(keys))
-    messages = MessageActivities(database, Messaging(database, keys), urls.project, "")
-    found = RenewalActivities(database, Telling(database, keys, urls), messages, urls, timedelta(seconds=30))._silent()
-    assert set(found[:10]) == set(ids[10:])
-    assert set(found[10:]) == set(ids[:10])
+def test_who_is_silent_and_does_not_answer_is_told_of_once(database: Database, renewal: RenewalActivities) -> None:
+    away, without_server = new_id(), new_id()
+    instances(database, away, without_server)
+    records.write(database, [entry(away), entry(without_server)])
+    renewal._guests.create_keys(Operation("op", away, "project"))
+    with database.write() as s, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        instance = s.get_one(Instance, away)
+        instance.management_address, instance.management_port = closed.getsockname()
+        s.add(EventSubscription(project_id="project", queue="news", ttl=3600))
+    for _ in range(2):
+        a_round(renewal)
+    with database.read() as s:
+        told = s.scalars(select(OutboxRow.body)).all()
+    assert [(event["type"], event["instance"]["id"]) for event in told] == [("instance.silent", away)]
