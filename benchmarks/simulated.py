@@ -103,6 +103,7 @@ class _Line(asyncio.Protocol):
             self.status.set_result(self._heard.split(b" ", 2)[1].decode("latin-1"))
         else:
             self.status.set_exception(ConnectionResetError("closed before the answer"))
+            self.status.exception()  # one that has given up by now does not ask for it
 
 
 async def report(guests: Sequence[Guest], seconds: float) -> None:
