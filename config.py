@@ -71,6 +71,11 @@ CLOUD = [
     cfg.PortOpt("local_ssh_port", default=2222, help="Port of the sshd of local servers, each on an address of its own."),
     cfg.StrOpt("availability_zone", default="", help="OpenStack: zone of servers and volumes; empty: the cloud's choice."),
     cfg.StrOpt("volume_type", default="", help="OpenStack: type of volumes that were asked for without one; empty: the cloud's."),
+    cfg.BoolOpt(
+        "boot_from_volume",
+        default=False,
+        help="OpenStack: new servers' root disks are volumes too, as large as the flavor's disk, and outlive their host.",
+    ),
     cfg.FloatOpt(
         "call_timeout",
         default=15.0,
@@ -214,6 +219,28 @@ QUOTA = [
     cfg.IntOpt("max_volume_size", default=10, min=1, help="GiB that one volume may have."),
 ]
 
+RECONCILE = [
+    cfg.FloatOpt(
+        "interval",
+        default=600.0,
+        min=0,
+        help="Seconds between two looks at what the cloud holds against what the rows say; 0: only `coffer reconcile` looks.",
+    ),
+    cfg.FloatOpt(
+        "grace",
+        default=120.0,
+        min=0,
+        help="Seconds that a difference must have been found for, by two looks at least, before `coffer reconcile --fix` mends it.",
+    ),
+    cfg.FloatOpt(
+        "watch_interval",
+        default=20.0,
+        min=0,
+        help="Seconds between two looks at all servers; one that two looks find gone, stopped or failed makes its instance ERROR.  "
+        "0: nobody looks.",
+    ),
+]
+
 GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": DEFAULT,
     "database": DATABASE,
@@ -230,6 +257,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "telemetry": TELEMETRY,
     "events": EVENTS,
     "quota": QUOTA,
+    "reconcile": RECONCILE,
 }
 
 

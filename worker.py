@@ -26,6 +26,7 @@ from activities.duties import Keeper
 from activities.events import EventActivities
 from activities.exists import Existence
 from activities.guest import GuestActivities
+from activities.reconcile import ReconcileActivities
 from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
 from api.operations import Operations
@@ -87,22 +88,9 @@ def _openstack_cloud(conf: ConfigOpts) -> Cloud:
 
 
 def openstack_settings(conf: ConfigOpts) -> "Settings":
-    from clouds.openstack import Credentials, Settings
+    from clouds.openstack import settings_of
 
-    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
-    given["region_name"] = given["region_name"] or conf.region
-    return Settings(
-        Credentials(**given),
-        conf.network.management_network,
-        conf.network.management_security_group,
-        availability_zone=conf.cloud.availability_zone,
-        volume_type=conf.cloud.volume_type,
-        keypair=conf.guest.nova_keypair,
-        channel_port=conf.guest.channel_port,
-        call_timeout=conf.cloud.call_timeout,
-        poll_interval=conf.cloud.poll_interval,
-        container=conf.objects.container,
-    )
+    return settings_of(conf)
 
 
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
@@ -132,6 +120,7 @@ def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Data
         events=events(conf, database, messaging, keys),
         bell=Bell(meeting_place(keys)),
         urls=urls,
+        reconcile=reconciler(conf, database, cloud),
         guests_flavor=conf.telemetry.flavor,
         segment_size=conf.objects.segment_size << 20,
         object_url_lifetime=conf.objects.url_lifetime,
@@ -145,6 +134,12 @@ def events(conf: ConfigOpts, database: Database, messaging: Messaging, keys: key
     found = EventActivities(delivery, existence, Bell(meeting_place(keys, OUTBOX)))
     database.when_committed(OUTBOX, found.ring)
     return found
+
+
+def reconciler(conf: ConfigOpts, database: Database, cloud: Cloud) -> ReconcileActivities:
+    given = (conf.reconcile.interval, conf.reconcile.grace, conf.reconcile.watch_interval)
+    interval, grace, watch_interval = (timedelta(seconds=seconds) for seconds in given)
+    return ReconcileActivities(database, cloud, interval, grace, watch_interval)
 
 
 def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:
@@ -226,6 +221,7 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
             log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
             await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
     c.bell.close()
+    c.events.close()
     for errand in errands:
         if errand.done():
             errand.result()

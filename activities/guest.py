@@ -165,9 +165,13 @@ class GuestActivities:
             return client.call(question.method, question.params, min(question.deadline, self._call_deadline))
 
     def configure_telemetry(self, instance_id: str, settings: Mapping[str, Any], deadline: float) -> None:
-        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch; ApplicationError without a server."""
+        """Tell the guest where to report to, and above what, should it have lost count of its starts.  Raises GuestError, GuestUnreachable,
+        HostKeyMismatch; ApplicationError without a server."""
         with self._connect(instance_id)() as client:
-            client.call("telemetry.configure", dict(settings), deadline)
+            posted = client.call("telemetry.configure", dict(settings), deadline)
+            heard = self._heard_last(instance_id)
+            if (posted["epoch"], posted["number"]) < heard:
+                client.call("telemetry.configure", {**settings, "epoch_above": heard[0]}, deadline)
 
     def boot(self, instance_id: str, version: DatastoreVersion, ram_mb: int) -> GuestBoot:
         """What the new server must know; only ever handed to the cloud driver."""
@@ -184,6 +188,12 @@ class GuestActivities:
             host_key=host_key,
             telemetry=self._urls.settings(instance_id),
         )
+
+    def _heard_last(self, instance_id: str) -> tuple[int, int]:
+        """Epoch and number of the newest report; zeros without any."""
+        with self._database.read() as s:
+            telemetry = s.get(GuestTelemetry, instance_id)
+        return (telemetry.epoch, telemetry.number) if telemetry else (0, 0)
 
     def _connect(self, instance_id: str, address: str = "", port: int = 0) -> Callable[[], AbstractContextManager[GuestClient]]:
         endpoint = self._endpoint(instance_id, address, port)

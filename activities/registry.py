@@ -17,6 +17,7 @@ from activities.neutron import NeutronActivities
 from activities.nova import NovaActivities
 from activities.objects import ObjectActivities
 from activities.operations import OperationActivities
+from activities.reconcile import ReconcileActivities
 from activities.records import RecordActivities
 from activities.renewal import RenewalActivities
 from clouds.ports import Cloud
@@ -38,6 +39,7 @@ class Collaborators:
     events: EventActivities
     bell: Bell
     urls: GuestUrls
+    reconcile: ReconcileActivities
     guests_flavor: str = ""
     """Messaging flavor of guests' queues."""
     segment_size: int = 32 << 20
@@ -52,9 +54,9 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
     messages = MessageActivities(c.database, c.messaging, c.urls.project, c.guests_flavor)
     objects = (
         RecordActivities(c.database),
-        NovaActivities(c.cloud.compute, c.database, c.guests),
-        CinderActivities(c.cloud.volumes),
-        NeutronActivities(c.cloud.networks),
+        NovaActivities(c.cloud.compute, c.cloud.groups, c.database, c.guests),
+        CinderActivities(c.cloud.volumes, c.database),
+        NeutronActivities(c.cloud.networks, c.cloud.access),
         ObjectActivities(c.cloud.objects, c.guests, c.segment_size, c.object_url_lifetime),
         OperationActivities(c.database, c.client),
         c.guests,
@@ -62,16 +64,22 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         DrainActivities(c.database, c.messaging, c.client, c.urls, c.bell),
         RenewalActivities(c.database, c.guests, messages, c.urls, c.silence),
         c.events,
+        c.reconcile,
     )
     return [method for thing in objects for method in _defined(thing)]
 
 
 def duties(c: Collaborators) -> Duties:
     """What is to be done without anybody asking."""
-    told = c.events.duties()
+    told, looks = c.events.duties(), c.reconcile.duties()
     return Duties(
         standing=[Standing("telemetry.drain", c.messaging.stores.names), *told.standing],
-        periodic=[Periodic("telemetry.renew", c.silence), Periodic("messages.sweep", timedelta(minutes=1)), *told.periodic],
+        periodic=[
+            Periodic("telemetry.renew", c.silence),
+            Periodic("messages.sweep", timedelta(minutes=1)),
+            *told.periodic,
+            *looks.periodic,
+        ],
     )
 
 

@@ -3,6 +3,10 @@
 from collections.abc import Collection, Sequence
 
 ACCEPTED, RENAMED, STATUS_RESET = "operation.accepted", "instance.renamed", "instance.status_reset"
+SERVER_LOST, SERVER_BACK = "instance.server_lost", "instance.server_back"
+ENGINE_DOWN, ENGINE_UP, SILENT, HEARD = "instance.engine_down", "instance.engine_up", "instance.silent", "instance.heard"
+GUESTS = ENGINE_DOWN, ENGINE_UP, SILENT, HEARD
+"""What guests report, or don't."""
 OPERATION_ENDS = {"DONE": "operation.done", "FAILED": "operation.failed", "CANCELLED": "operation.cancelled"}
 """By the state that an operation ended in."""
 
@@ -19,16 +23,22 @@ USAGE = (
 ENDS: dict[str, tuple[str, ...]] = {
     "InstanceCreate": ("instance.created", "trove.instance.create"),
     "InstanceRestart": ("instance.restarted",),
+    "InstanceRepair": ("instance.repaired",),
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
     "GuestObjectCheck": (),
+    "InstanceAccess": ("instance.access_changed",),
 }
 """What each kind of operation tells besides its own end when it has ended well."""
 
 TYPES: tuple[str, ...] = tuple(
     dict.fromkeys(
-        [ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, *(type for types in ENDS.values() for type in types), *USAGE]
+        [
+            *(ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, SERVER_LOST, SERVER_BACK, *GUESTS),
+            *(type for types in ENDS.values() for type in types),
+            *USAGE,
+        ]
     )
 )
 ANY = ".*"

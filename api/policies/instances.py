@@ -7,7 +7,7 @@ RULES = (
     rule("instance:index", OWNER, "List instances.", "GET", "/instances"),
     rule("instance:detail", OWNER, "List instances with details.", "GET", "/instances/detail"),
     rule("instance:show", OWNER, "Show an instance.", "GET", ONE),
-    rule("instance:update", OWNER, "Rename an instance.", "PUT", ONE),
+    rule("instance:update", OWNER, "Rename an instance, or change who reaches it.", "PUT", ONE),
     rule("instance:delete", OWNER, "Delete an instance.", "DELETE", ONE),
     rule(
         "instance:force_delete",

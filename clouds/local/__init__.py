@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from clouds.local import images
+from clouds.local.absent import NoAccess, NoServerGroups
 from clouds.local.layout import Programs, login_name
 from clouds.local.networks import LocalNetworks
 from clouds.local.objects import LocalObjects
@@ -36,6 +37,8 @@ def local_cloud(
         networks=LocalNetworks(state, ssh_port),
         volumes=LocalVolumes(state),
         compute=LocalCompute(state, Programs(python, agent_module), ssh_port),
+        access=NoAccess(),
+        groups=NoServerGroups(),
         objects=LocalObjects(state, urls or UrlRules()),
         guest_login=login_name(),
     )
