@@ -126,14 +126,14 @@ def _settle_guest_upgrade(s: Session, instance: Instance, row: OperationRow, out
     """The instance is as well as before: an agent that does not answer has been taken back by its server."""
 
 
-def _settle_object_check(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
-    """The instance was only asked; what it could not do is the operation's own error."""
-
-
 def _settle_access(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
     """The instance is as well as before; what was refused is the operation's own error."""
     if out.ok:
         instance.access = row.input["wanted"]
+
+
+def _settle_object_check(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance was only asked; what it could not do is the operation's own error."""
 
 
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
@@ -143,8 +143,8 @@ SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceDelete": _settle_delete,
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,
-    "GuestObjectCheck": _settle_object_check,
     "InstanceAccess": _settle_access,
+    "GuestObjectCheck": _settle_object_check,
 }
 """What the end of each kind of operation means for its instance."""
 

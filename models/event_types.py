@@ -27,8 +27,8 @@ ENDS: dict[str, tuple[str, ...]] = {
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
-    "GuestObjectCheck": (),
     "InstanceAccess": ("instance.access_changed",),
+    "GuestObjectCheck": (),
 }
 """What each kind of operation tells besides its own end when it has ended well."""
 

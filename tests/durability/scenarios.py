@@ -110,6 +110,11 @@ def upgrade_done(world: World, row: OperationRow) -> None:
     assert made == {(server / "releases/current").readlink().name}
 
 
+def access_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+    assert world.instance(row.instance_id).access == row.input["wanted"]
+
+
 def object_check_done(world: World, row: OperationRow) -> None:
     """What was sent was read back, and nothing of it is left."""
     _instance_is(world, row, InstanceState.READY)
@@ -119,11 +124,6 @@ def object_check_done(world: World, row: OperationRow) -> None:
 def object_check_failed(world: World, row: OperationRow) -> None:
     write_failed(world, row)
     assert world.cloud.objects.objects(row.project_id) == []
-
-
-def access_done(world: World, row: OperationRow) -> None:
-    _instance_is(world, row, InstanceState.READY)
-    assert world.instance(row.instance_id).access == row.input["wanted"]
 
 
 def write_failed(world: World, row: OperationRow) -> None:
