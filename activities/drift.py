@@ -11,13 +11,28 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clouds.ports import Cloud, Port, Server, ServerStatus, Volume, VolumeStatus, WrongRule
+from clouds.ports import (
+    Cloud,
+    FloatingIp,
+    Port,
+    SecurityGroup,
+    Server,
+    ServerGroup,
+    ServerStatus,
+    Volume,
+    VolumeStatus,
+    WantGroup,
+    WrongRule,
+)
 from models import InstanceState
 
 FINDINGS = uuid.UUID("b1c1ba0e-5b52-5a0c-8a8e-3f3d0d6a1f55")
 KEY = re.compile(r"coffer-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+")
 
-Thing = Server | Volume | Port
+SERVER, ACCESS, USER_PORT = "server", "access", "user-port"
+"""How keys end (workflows/instance_create.py)."""
+
+Thing = Server | Volume | Port | SecurityGroup | FloatingIp | ServerGroup
 
 
 class Kind(enum.StrEnum):
@@ -57,6 +72,10 @@ class Known:
     def has_server(self) -> bool:
         return self.state is not InstanceState.DELETED and self.server_key is not None
 
+    def sibling(self, step: str) -> str:
+        """Key of what the operation that made the server has made besides it: volume or port."""
+        return str(self.server_key).removesuffix(SERVER) + step
+
 
 @dataclass(frozen=True)
 class Maker:
@@ -68,7 +87,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class Source:
-    """How one kind of thing is listed, and removed by its key."""
+    """How one kind of thing is listed and removed.  What has no key of its own is removed with all of its kind that its owner has."""
 
     thing: str
     all: Callable[[], Sequence[Thing]]
@@ -76,16 +95,22 @@ class Source:
 
 
 def sources(cloud: Cloud) -> tuple[Source, ...]:
-    """A new kind of thing with an id, a key and an owner is one line here, and a word in ORDER if another holds it."""
+    """In the order of removal: what holds or leads to another comes first.  A new kind of thing is one line."""
     return (
         Source("server", cloud.compute.servers, cloud.compute.delete_server),
+        Source("floating IP", cloud.access.all_floating_ips, cloud.access.delete_floating_ips),
         Source("volume", cloud.volumes.volumes, cloud.volumes.delete_volume),
         Source("port", cloud.networks.ports, cloud.networks.delete_port),
+        Source("security group", cloud.access.all_groups, cloud.access.delete_group),
+        Source("server group", cloud.groups.all_server_groups, cloud.groups.delete_server_group),
     )
 
 
-ORDER = ("server", "volume", "port")
-"""Of repairs: what holds another comes first."""
+ORDER = ("server", "floating IP", "volume", "port", "security group", "server group")
+
+
+def key_of(thing: Thing) -> str:
+    return "" if isinstance(thing, FloatingIp) else thing.key
 
 
 @dataclass(frozen=True)
@@ -96,10 +121,14 @@ class Held:
     makers: Mapping[str, Maker] = field(default_factory=dict)
     """By the ids of the operations that the things' keys name, as far as this database knows them."""
     rules: Sequence[WrongRule] = ()
+    wanted: Sequence[WantGroup] = ()
+    """Security groups as they should be, of instances that have such."""
 
-    def maker(self, thing: Thing | Port) -> Maker | None:
+    def maker(self, thing: Thing) -> Maker | None:
         """The operation that made it for the instance that it is marked with, or None: it is not ours."""
-        made = self.makers.get(operation_of(thing.key))
+        if not key_of(thing):
+            return Maker(thing.owner, is_open=False)  # its instance's id is all that there is to go by
+        made = self.makers.get(operation_of(key_of(thing)))
         return made if made and made.instance_id == thing.owner else None
 
     def servers(self) -> list[Server]:
@@ -108,8 +137,8 @@ class Held:
     def volumes(self) -> list[Volume]:
         return [one for one in self.things.get("volume", ()) if isinstance(one, Volume)]
 
-    def owners(self, thing: str) -> set[str]:
-        return {one.owner for one in self.things.get(thing, ())}
+    def keys(self, thing: str) -> set[str]:
+        return {key_of(one) for one in self.things.get(thing, ())}
 
 
 @dataclass(frozen=True)
@@ -158,27 +187,27 @@ def _without_a_row(held: Held, rows: Mapping[str, Known]) -> Iterator[Finding]:
             row, made = rows.get(thing.owner), held.maker(thing)
             if row is None or made is None:
                 what = "belongs to no instance" if row is None else "was made by no operation of its instance"
-                yield Finding(Kind.UNKNOWN, f"{what} that is known here", kind, thing.owner, thing.key, thing.id)
+                yield Finding(Kind.UNKNOWN, f"{what} that is known here", kind, thing.owner, key_of(thing), thing.id)
             elif not row.busy and not made.is_open and not row.has_server:
                 left = "deleted" if row.state is InstanceState.DELETED else "without a server"
                 what = f"is left of an instance that is {left}"
-                yield Finding(Kind.ORPHAN, what, kind, thing.owner, thing.key, thing.id, Repair.REMOVE)
+                yield Finding(Kind.ORPHAN, what, kind, thing.owner, key_of(thing), thing.id, Repair.REMOVE)
 
 
 def _not_as_the_row_says(held: Held, rows: Mapping[str, Known]) -> Iterator[Finding]:
-    by_key = {server.key: server for server in held.servers()}
-    with_port = held.owners("port")
+    servers, volumes, ports = {server.key: server for server in held.servers()}, held.keys("volume"), held.keys("port")
     for id, row in rows.items():
         if row.busy or not row.has_server:
             continue
-        yield from _server(id, row, by_key)
-        volumes = [one for one in held.volumes() if one.owner == id]
-        if not volumes:
-            yield Finding(Kind.LOST, "is missing", "volume", id)
-        for volume in volumes:
-            yield from _volume(id, volume, by_key.get(str(row.server_key)))
-        if id not in with_port:
-            yield Finding(Kind.LOST, "is missing", "port", id)
+        yield from _server(id, row, servers)
+        if (key := row.sibling("volume")) not in volumes:
+            yield Finding(Kind.LOST, "is missing", "volume", id, key)
+        user_ports = [want.key.removesuffix(ACCESS) + USER_PORT for want in held.wanted if want.owner == id]
+        for key in (row.sibling("port"), *user_ports):
+            if key not in ports:
+                yield Finding(Kind.LOST, "is missing", "port", id, key)
+        for volume in (one for one in held.volumes() if one.owner == id):
+            yield from _volume(id, row, volume, servers.get(str(row.server_key)))
 
 
 def _server(id: str, row: Known, by_key: Mapping[str, Server]) -> Iterator[Finding]:
@@ -192,11 +221,12 @@ def _server(id: str, row: Known, by_key: Mapping[str, Server]) -> Iterator[Findi
         yield Finding(Kind.STOPPED, f"is {server.status}", "server", id, server.key, server.id, Repair.REPAIR)
 
 
-def _volume(id: str, volume: Volume, server: Server | None) -> Iterator[Finding]:
+def _volume(id: str, row: Known, volume: Volume, server: Server | None) -> Iterator[Finding]:
     if volume.status is VolumeStatus.IN_USE:
         return
     if volume.status is VolumeStatus.AVAILABLE and server is not None:
-        repair = Repair.NOTHING if server.status is ServerStatus.ERROR else Repair.REPAIR
+        attachable = volume.key == row.sibling("volume") and server.status is not ServerStatus.ERROR
+        repair = Repair.REPAIR if attachable else Repair.NOTHING
         yield Finding(Kind.DETACHED, "is detached", "volume", id, volume.key, volume.id, repair)
     elif volume.status is not VolumeStatus.AVAILABLE:
         yield Finding(Kind.FAILED, f"is {volume.status}", "volume", id, volume.key, volume.id)

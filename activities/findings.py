@@ -8,8 +8,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from activities.drift import Finding, Held, Kind, Known, Maker, Source, compare, operation_of, sources
-from clouds.ports import Cloud, Port
+from activities.drift import Finding, Held, Kind, Known, Maker, Source, Thing, compare, key_of, operation_of, sources
+from clouds.ports import Cloud, WantGroup
 from models import Database, DriftFinding, Instance, InstanceState, OperationRow, OperationState
 from models.base import utcnow
 
@@ -43,13 +43,10 @@ def look(database: Database, cloud: Cloud) -> Look:
     """Raises CloudError.  An instance that changes meanwhile is left out: the next look sees it settled."""
     before = known(database)
     things = {source.thing: source.all() for source in sources(cloud)}
-    makers = _makers(database, {operation_of(one.key) for held in things.values() for one in held})
-    held = Held(things, makers)
-
-    def is_ours(port: Port) -> bool:
-        return held.maker(port) is not None
-
-    held = replace(held, rules=cloud.rules.wrong(is_ours))
+    makers = _makers(database, {operation_of(key_of(one)) for held in things.values() for one in held})
+    held = Held(things, makers, wanted=_wanted(database, things["security group"]))
+    rules = cloud.rules.wrong(lambda port: held.maker(port) is not None, held.wanted)
+    held = replace(held, rules=rules)
     after = known(database)
     moving = {id for id in before.keys() | after.keys() if before.get(id) != after.get(id)}
     return Look([found for found in compare(held, after) if found.instance not in moving], held, after)
@@ -83,6 +80,21 @@ def _makers(database: Database, ids: set[str]) -> dict[str, Maker]:
             some = select(*columns).where(OperationRow.id.in_(wanted[start : start + AT_A_TIME]))
             for id, instance_id, state in s.execute(some):
                 found[id] = Maker(instance_id, state in OperationState.open())
+    return found
+
+
+def _wanted(database: Database, groups: Iterable[Thing]) -> list[WantGroup]:
+    """Whom each of the groups is to let in: as its instance's row says, else as it was created."""
+    made_by = {operation_of(key_of(group)): group for group in groups}
+    columns = OperationRow.id, OperationRow.instance_id, OperationRow.input, Instance.access
+    found = []
+    with database.read() as s:
+        some = select(*columns).join(Instance, Instance.id == OperationRow.instance_id).where(OperationRow.id.in_(list(made_by)))
+        for id, instance_id, job, access in s.execute(some):
+            network = job.get("network")
+            if network and instance_id == made_by[id].owner:
+                cidrs = (access or {}).get("allowed_cidrs") or network["allowed_cidrs"]
+                found.append(WantGroup(key_of(made_by[id]), instance_id, network["port"], tuple(cidrs)))
     return found
 
 

@@ -59,11 +59,11 @@ class Mender:
     def _do(self, found: Finding) -> None:
         match found.repair:
             case Repair.REMOVE:
-                source_of(self._cloud, found.thing).remove(found.key)
+                source_of(self._cloud, found.thing).remove(found.key or found.instance)
             case Repair.RULES:
                 for rule in self._now.held.rules:
                     if (rule.thing, rule.key, rule.id, rule.wrong) == (found.thing, found.key, found.id, found.finding):
-                        self._cloud.rules.mend(rule)
+                        self._cloud.rules.mend(rule, self._now.held.wanted)
             case Repair.MARK:
                 server = next((one for one in self._now.held.servers() if one.key == found.key), None)
                 mark(self._database, found, server, self._now.rows[found.instance])

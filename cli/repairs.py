@@ -24,9 +24,9 @@ def begin_repairs(database: Database, now: Look, findings: Sequence[Finding]) ->
 
 def _begin(database: Database, now: Look, instance_id: str) -> tuple[str, bool]:
     row, op_id = now.rows[instance_id], new_id()
-    volumes = [one.key for one in now.held.volumes() if one.owner == instance_id]
-    if len(volumes) != 1 or not row.server_key:
-        return f"the cloud has {len(volumes)} volumes of it: one is needed", False
+    volume_key = row.sibling("volume")
+    if volume_key not in now.held.keys("volume") or not row.server_key:
+        return "its data volume is not there", False
     with database.write() as s:
         try:
             generation = Instance.reserve(s, instance_id, op_id)
@@ -37,6 +37,6 @@ def _begin(database: Database, now: Look, instance_id: str) -> tuple[str, bool]:
             return "something else has changed the instance meanwhile", False
         instance = s.get_one(Instance, instance_id)
         op = Operation(op_id, instance_id, instance.project_id, generation)
-        job = RepairInstance(op, row.server_key, volumes[0])
+        job = RepairInstance(op, row.server_key, volume_key)
         Operations.record(s, "InstanceRepair", job, Caller(instance.project_id, OPERATOR, ""))
     return f"operation {op_id}", True

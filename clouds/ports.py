@@ -8,12 +8,14 @@ again.
 """
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from clouds.objects import ObjectStore
+
+from clouds.changes import Changes
 
 
 class CloudError(Exception):
@@ -190,7 +192,7 @@ class WrongRule:
     """What lets in more, or less, than it should.  `wrong` says so after the name of the thing; `mendable`: this driver may set it right."""
 
     thing: str
-    """security rule, or port: the groups that it has."""
+    """security rule; security group: its rules; port: the groups that it has."""
     key: str
     id: str
     """Empty for a rule that is missing."""
@@ -205,7 +207,9 @@ class Networks(Protocol):
     def show_port(self, key: str) -> Port | None: ...
     def ports_of(self, owner: str) -> list[Port]: ...
     def ports(self) -> list[Port]: ...
-    def delete_port(self, key: str) -> None: ...
+    def delete_port(self, key: str) -> None:
+        """With the floating IP that leads to it."""
+        ...
 
 
 class Access(Protocol):
@@ -216,6 +220,7 @@ class Access(Protocol):
         ...
 
     def groups_of(self, owner: str) -> list[SecurityGroup]: ...
+    def all_groups(self) -> list[SecurityGroup]: ...
     def delete_group(self, key: str) -> None:
         """Raises CloudError 409 while a port has it."""
         ...
@@ -225,6 +230,7 @@ class Access(Protocol):
         ...
 
     def floating_ips_of(self, owner: str) -> list[FloatingIp]: ...
+    def all_floating_ips(self) -> list[FloatingIp]: ...
     def delete_floating_ips(self, owner: str) -> None: ...
 
 
@@ -233,6 +239,7 @@ class ServerGroups(Protocol):
 
     def create_server_group(self, key: str, owner: str, policy: str) -> ServerGroup: ...
     def server_groups_of(self, owner: str) -> list[ServerGroup]: ...
+    def all_server_groups(self) -> list[ServerGroup]: ...
     def delete_server_group(self, key: str) -> None: ...
 
 
@@ -265,13 +272,13 @@ class Compute(Protocol):
 
 
 class Rules(Protocol):
-    """What may reach servers on the management network."""
+    """What may reach servers, on the management network and on those of tenants."""
 
-    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
-        """`ours`: whether a port is this deployment's.  What others share is not mendable."""
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
+        """`ours`: whether a port is this deployment's; what others share is not mendable.  `wanted`: groups as they should be."""
         ...
 
-    def mend(self, rule: WrongRule) -> None:
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
         """Set right what `wrong` has just found.  May be repeated."""
         ...
 
@@ -279,10 +286,10 @@ class Rules(Protocol):
 class Unfiltered:
     """Rules of a cloud that has none."""
 
-    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
         return []
 
-    def mend(self, rule: WrongRule) -> None:
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
         raise CloudError(f"Nothing of {rule.key} can be set here.", 400)
 
 
@@ -316,3 +323,6 @@ class Cloud:
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
     rules: Rules = field(default_factory=Unfiltered)
+    server_changes: Changes = field(default_factory=Changes, compare=False)
+    """What is told of servers, by their keys."""
+    volume_changes: Changes = field(default_factory=Changes, compare=False)

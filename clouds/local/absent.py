@@ -10,6 +10,9 @@ class NoAccess:
     def groups_of(self, owner: str) -> list[SecurityGroup]:
         return []
 
+    def all_groups(self) -> list[SecurityGroup]:
+        return []
+
     def delete_group(self, key: str) -> None:
         """There is none."""
 
@@ -17,6 +20,9 @@ class NoAccess:
         raise CloudError("The local cloud has no floating IPs: its databases are reached from this host only.", 400)
 
     def floating_ips_of(self, owner: str) -> list[FloatingIp]:
+        return []
+
+    def all_floating_ips(self) -> list[FloatingIp]:
         return []
 
     def delete_floating_ips(self, owner: str) -> None:
@@ -28,6 +34,9 @@ class NoServerGroups:
         raise CloudError("The local cloud has one host: its servers can't be kept apart.", 400)
 
     def server_groups_of(self, owner: str) -> list[ServerGroup]:
+        return []
+
+    def all_server_groups(self) -> list[ServerGroup]:
         return []
 
     def delete_server_group(self, key: str) -> None:

@@ -27,15 +27,9 @@ def cloud_of(services: Services, settings: Settings) -> Cloud:
     access, groups = NeutronAccess(services), NovaServerGroups(services)
     ports, volumes = Ports(services, settings, access), CinderVolumes(services, settings)
     servers = NovaServers(services, settings, ports, volumes, groups)
-    return Cloud(
-        networks=ports,
-        volumes=volumes,
-        compute=servers,
-        access=access,
-        groups=groups,
-        objects=SwiftObjects(services, settings),
-        rules=SecurityRules(services, settings),
-    )
+    objects = SwiftObjects(services, settings)
+    rules = SecurityRules(services, settings, access)
+    return Cloud(networks=ports, volumes=volumes, compute=servers, access=access, groups=groups, objects=objects, rules=rules)
 
 
 def openstack_tenants(settings: Settings, on_call: OnCall = lambda method, url: None) -> Tenants:

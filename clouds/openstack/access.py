@@ -36,6 +36,13 @@ class NeutronAccess:
     def groups_of(self, owner: str) -> list[SecurityGroup]:
         return [_group(raw) for raw in self._groups(description=OWNED + owner)]
 
+    def all_groups(self) -> list[SecurityGroup]:
+        return [_group(raw) for raw in self.raw_groups()]
+
+    def raw_groups(self) -> list[Json]:
+        """All that were made here, as Neutron tells of them."""
+        return [raw for raw in self._groups() if raw["description"].startswith(OWNED)]
+
     def group_id(self, key: str) -> str:
         """Raises CloudError 400: a port needs it, and it is not there."""
         if not (found := self._groups(name=key)):
@@ -83,8 +90,15 @@ class NeutronAccess:
     def floating_ips_of(self, owner: str) -> list[FloatingIp]:
         return [_floating_ip(raw) for raw in self._floating(description=OWNED + owner)]
 
+    def all_floating_ips(self) -> list[FloatingIp]:
+        return [_floating_ip(raw) for raw in self._floating() if raw["description"].startswith(OWNED)]
+
     def delete_floating_ips(self, owner: str) -> None:
         for raw in self._floating(description=OWNED + owner):
+            self._neutron.delete(f"{FLOATING}/{raw['id']}")
+
+    def delete_floating_ips_to(self, port_id: str) -> None:
+        for raw in self._floating(port_id=port_id):
             self._neutron.delete(f"{FLOATING}/{raw['id']}")
 
     def _floating(self, **filters: str) -> list[Json]:

@@ -33,6 +33,9 @@ class NovaServerGroups:
     def server_groups_of(self, owner: str) -> list[ServerGroup]:
         return [group for group in self._all() if group.owner == owner]
 
+    def all_server_groups(self) -> list[ServerGroup]:
+        return list(self._all())
+
     def delete_server_group(self, key: str) -> None:
         for group in self._find(key):
             self._nova.delete(f"{PATH}/{group.id}")

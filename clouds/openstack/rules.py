@@ -1,42 +1,58 @@
-"""Security groups of management ports, and the rules of the one that `coffer openstack bootstrap` has made.
+"""Security groups of management ports, the rules of the one that `coffer openstack bootstrap` has made, and those of tenants' groups.
 
 A group that somebody else has made is the operator's business: only that it lets the channel in is looked at.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from clouds.openstack.access import NeutronAccess
 from clouds.openstack.bootstrap import PURPOSE
 from clouds.openstack.calls import Json, Refused, Services
 from clouds.openstack.marks import OWNED
 from clouds.openstack.settings import Settings
-from clouds.ports import CloudError, Port, WrongRule
+from clouds.ports import CloudError, Port, WantGroup, WrongRule
 
-RULE, PORT = "security rule", "port"
+RULE, GROUP, PORT = "security rule", "security group", "port"
+LONGEST = 250
 MANAGEMENT_PORT = "-port"
 """How the keys of ports on the management network end."""
 
 
 class SecurityRules:
-    def __init__(self, services: Services, settings: Settings) -> None:
-        self._services, self._settings = services, settings
+    def __init__(self, services: Services, settings: Settings, access: NeutronAccess) -> None:
+        self._services, self._settings, self._access = services, settings, access
 
-    def wrong(self, ours: Callable[[Port], bool]) -> list[WrongRule]:
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
         group = self._group()
         network = self._one("networks", self._settings.management_network)["id"]
         raws = list(self._services.networks.pages("/ports", "ports", network_id=network))
         members = [raw for raw in raws if group["id"] in raw["security_groups"]]
         is_shared = any(not ours(_port(raw)) for raw in members)
-        return [*self._wrong_rules(group, is_shared), *self._wrong_ports(group, raws, ours)]
+        of_tenants = self._wrong_groups({want.key: want for want in wanted}) if wanted else ()
+        return [*self._wrong_rules(group, is_shared), *self._wrong_ports(group, raws, ours), *of_tenants]
 
-    def mend(self, rule: WrongRule) -> None:
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
         networks = self._services.networks
         if rule.thing == PORT:
             networks.put(f"/ports/{rule.id}", {"port": {"security_groups": [self._group()["id"]]}})
+        elif rule.thing == GROUP:
+            for want in (want for want in wanted if want.key == rule.key):
+                self._access.create_group(want)
         elif rule.id:
             networks.delete(f"/security-group-rules/{rule.id}")
         else:
-            for wanted in self._channel_rules():
-                self._add(wanted)
+            for channel in self._channel_rules():
+                self._add(channel)
+
+    def _wrong_groups(self, wanted: Mapping[str, WantGroup]) -> Iterator[WrongRule]:
+        """Of tenants' ports."""
+        for raw in self._access.raw_groups():
+            if want := wanted.get(raw["name"]):
+                inward = [rule for rule in raw["security_group_rules"] if rule["direction"] == "ingress"]
+                has, should = {_said(rule) for rule in inward}, {f"tcp {want.port} from {cidr}" for cidr in want.cidrs}
+                if has != should:
+                    wrong = f"lets in {', '.join(sorted(has)) or 'nothing'} instead of {', '.join(sorted(should))}"
+                    yield WrongRule(GROUP, want.key, raw["id"], want.owner, wrong[:LONGEST], mendable=True)
 
     def _wrong_rules(self, group: Json, is_shared: bool) -> Iterator[WrongRule]:
         made_by_us, name = group["description"] == PURPOSE, group["name"]

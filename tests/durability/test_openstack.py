@@ -15,6 +15,7 @@ from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
 from tests.support.testbed import CLOUDS_FILE, Bed, testbed
 from tests.support.world import Temporal, Zygote
+from workflows.contracts import UserNetwork
 
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(600)]
 
@@ -72,14 +73,27 @@ def make_world(bed: Bed, temporal: Temporal, slow_zygote: Zygote, proxy: FaultPr
 
 
 @contextmanager
-def created(world: OpenStackWorld) -> Iterator[OperationRow]:
+def created(world: OpenStackWorld, **more: Any) -> Iterator[OperationRow]:
     with world.worker():
-        yield world.create()
+        yield world.create(**more)
 
 
-def refused(world: OpenStackWorld, error_type: str, words: str) -> None:
+@pytest.fixture(scope="module")
+def everything(bed: Bed) -> dict[str, Any]:
+    """Of the workflow's input, all that only some instances have."""
+    with bed.tenant("alice") as alice:
+        network = alice.network.find_network("private", ignore_missing=False)
+    wanted = UserNetwork(network.id, 3306, ["10.99.10.0/24"], is_public=True)
+    return {"network": wanted, "locality": "soft-affinity", "root_gb": 1}
+
+
+def kinds(things: list[str]) -> list[str]:
+    return [thing.partition(" coffer")[0].partition(" Coffer")[0] for thing in things]
+
+
+def refused(world: OpenStackWorld, error_type: str, words: str, **more: Any) -> None:
     """The create ends with this error, and the project is as before."""
-    with created(world) as row:
+    with created(world, **more) as row:
         ended = world.settle(row)
         assert (ended.state, ended.error_type) == (OperationState.FAILED, error_type)
         assert words in ended.error_message
@@ -271,3 +285,53 @@ def test_a_removal_whose_answer_is_lost_is_completed(make_world: MakeWorld, prox
         delete = world.delete(row.instance_id)
         assert world.settle(delete).state == OperationState.DONE
         DELETE.done(world, delete)
+
+
+# -- what only some instances have: a tenant's network, a floating IP, a server group, a root volume
+
+GROUPS, RULES, FLOATING, TOGETHER = r"/security-groups$", r"/security-group-rules$", r"/floatingips$", r"/os-server-groups$"
+
+
+def test_lost_answers_and_refusals_on_the_way_to_a_tenants_network(
+    make_world: MakeWorld, proxy: FaultProxy, everything: dict[str, Any]
+) -> None:
+    paths = (GROUPS, RULES, FLOATING, TOGETHER)
+    lost = [Fault("POST", path, lost=True) for path in paths]
+    proxy.inject(*lost, *(Fault("POST", path, status=503, headers={"Retry-After": "1"}) for path in paths))
+    world = make_world()
+    with created(world, **everything) as row:
+        ended = world.settle(row)
+        assert ended.state == OperationState.DONE, ended.error_message
+        assert [fault.struck for fault in lost] == [1, 1, 1, 1]
+        assert kinds(world.left()) == ["floating", "group", "port", "port", "server", "server group", "volume", "volume"]
+        addresses = world.instance(row.instance_id).addresses
+        assert [one["type"] for one in addresses] == ["private", "public"]
+        assert world.instance(row.instance_id).management_address not in [one["address"] for one in addresses]
+
+        removals = (r"/security-groups/[^/]+$", r"/floatingips/[^/]+$", r"/os-server-groups/[^/]+$")
+        proxy.inject(*(Fault("DELETE", path, lost=True) for path in removals))
+        delete = world.delete(row.instance_id)
+        assert world.settle(delete).state == OperationState.DONE
+        DELETE.done(world, delete)
+
+
+@pytest.mark.parametrize("path", [SERVERS, FLOATING], ids=["server", "floating ip"])
+def test_a_create_on_a_tenants_network_that_fails_leaves_nothing(
+    make_world: MakeWorld, proxy: FaultProxy, everything: dict[str, Any], path: str
+) -> None:
+    body = {"forbidden": {"code": 403, "message": "Policy doesn't allow this to be performed."}}
+    proxy.inject(Fault("POST", path, status=403, body=body, times=100))
+    refused(make_world(), "CloudRejected", "Policy", **everything)
+
+
+def test_a_quota_of_floating_ips_ends_the_create(make_world: MakeWorld, bed: Bed, everything: dict[str, Any]) -> None:
+    project = bed.service.current_project_id
+    bed.operator.network.update_quota(project, floating_ips=0)
+    try:
+        refused(make_world(), "QuotaExceeded", "Quota exceeded", **everything)
+    finally:
+        bed.operator.network.delete_quota(project)
+
+
+def test_a_zone_that_is_not_there_ends_the_create(make_world: MakeWorld) -> None:
+    refused(make_world(), "CloudRejected", "nowhere", availability_zone="nowhere")

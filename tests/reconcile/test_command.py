@@ -26,7 +26,9 @@ Coffer = Callable[..., Result]
 @pytest.fixture
 def coffer(room: Room, tmp_path: Path) -> Coffer:
     config = tmp_path / "coffer.conf"
-    config.write_text(f"[database]\nconnection = {room.database.url}\n[cloud]\nlocal_directory = {room.directory}\n")
+    keyring = f"[secrets]\nkeyring_file = {tmp_path}/keyring.json\n"
+    cloud = f"[cloud]\nlocal_directory = {room.directory}\n"
+    config.write_text(f"{keyring}{cloud}[database]\nconnection = {room.database.url}\n")
 
     def run(*words: str, grace: float = 0, answer: str | None = None) -> Result:
         config.write_text(config.read_text().split("[reconcile]")[0] + f"[reconcile]\ngrace = {grace}\n")

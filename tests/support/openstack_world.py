@@ -26,6 +26,7 @@ class OpenStackWorld(World):
         flavor_id: str = "",
         image_id: str = "",
         no_progress_deadline: float = 60.0,
+        options: str = "",
         **cloud: Any,
     ) -> None:
         """`cloud`: more options of [cloud]."""
@@ -36,7 +37,7 @@ class OpenStackWorld(World):
         self.manager = "stub"
         self.flavor_id = flavor_id or bed.flavor_id
         self.image_id = image_id or bed.image(self.agent_module, guest_command(self.agent_module))
-        super().__init__(temporal, zygote)
+        super().__init__(temporal, zygote, options=options)
 
     def _cloud_options(self) -> str:
         return cloud_options(self.bed, **self._cloud)

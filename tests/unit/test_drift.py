@@ -5,7 +5,18 @@ from dataclasses import replace
 import pytest
 
 from activities.drift import Finding, Held, Kind, Known, Maker, Repair, compare
-from clouds.ports import Port, Server, ServerStatus, Volume, VolumeStatus, WrongRule
+from clouds.ports import (
+    FloatingIp,
+    Port,
+    SecurityGroup,
+    Server,
+    ServerGroup,
+    ServerStatus,
+    Volume,
+    VolumeStatus,
+    WantGroup,
+    WrongRule,
+)
 from models import InstanceState
 
 OP, OTHER = "11111111-1111-4111-8111-111111111111", "99999999-9999-4999-8999-999999999999"
@@ -96,6 +107,30 @@ def test_rows_that_no_operation_will_move_are_told() -> None:
         "stuck: instance is BUILDING without an operation -> nothing"
     ]
     assert told(held(), busy=True, held=True) == ["stuck: instance is held by an operation that is not open -> nothing"]
+
+
+def test_a_root_volume_that_was_taken_is_told_and_cannot_be_given_back() -> None:
+    root = replace(DETACHED, id="v2", key=f"coffer-{OP}-root")
+    assert told(held(SERVER, VOLUME, root, PORT)) == ["detached: volume is detached -> nothing"]
+
+
+def test_what_leads_to_a_deleted_instance_and_guards_it_is_to_be_removed() -> None:
+    group, address = SecurityGroup("g1", f"coffer-{OP}-access", "db-1"), FloatingIp("f1", "db-1", "198.51.100.7", None)
+    servers = ServerGroup("n1", f"coffer-{OP}-group", "db-1", "affinity")
+    what = replace(held(), things={"security group": [group], "floating IP": [address], "server group": [servers]})
+    found = compare(what, {"db-1": replace(READY, state=InstanceState.DELETED)})
+    assert [(one.thing, one.key, one.repair) for one in sorted(found, key=lambda one: one.rank)] == [
+        ("floating IP", "", "remove"),
+        ("security group", group.key, "remove"),
+        ("server group", servers.key, "remove"),
+    ]
+    assert {one.repair for one in compare(what, {})} == {Repair.NOTHING}, "an address of another deployment's"
+
+
+def test_a_port_on_the_tenants_network_is_missed() -> None:
+    what = replace(held(SERVER, VOLUME, PORT), wanted=[WantGroup(f"coffer-{OP}-access", "db-1", 3306, ("0.0.0.0/0",))])
+    (found,) = compare(what, {"db-1": READY})
+    assert (found.kind, found.thing, found.key) == (Kind.LOST, "port", f"coffer-{OP}-user-port")
 
 
 def test_rules_are_set_right_where_they_are_ours() -> None:
