@@ -198,7 +198,7 @@ def test_conflicts_of_ports_pass(make_world: MakeWorld, proxy: FaultProxy) -> No
     assert [conflict.struck for conflict in conflicts] == [2, 2]
 
 
-@CREATES
+@pytest.mark.parametrize("path", [PORTS, VOLUMES, SERVERS], ids=["port", "volume", "server"])
 def test_a_create_that_comes_late_is_nobodys_twice(make_world: MakeWorld, proxy: FaultProxy, path: str) -> None:
     """The client has given the answer up before the service was asked: both calls may make the thing.  With the instance all goes."""
     late = Fault("POST", path, delay=14.0)
