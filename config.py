@@ -166,6 +166,29 @@ OBJECTS = [
         help="MiB of a segment.  A guest keeps one in memory; an object has at most 1000.",
     ),
 ]
+NOTIFICATIONS = [
+    cfg.StrOpt(
+        "transport_url",
+        default="",
+        secret=True,
+        help="Where Nova and Cinder send their notifications, as they have it: rabbit://user:password@host:5672/vhost, more hosts "
+        "after commas.  Waits for servers and volumes then end on word of them.  Empty: they are asked for, and nothing else.",
+    ),
+    cfg.ListOpt(
+        "exchanges",
+        default=["nova", "openstack"],
+        help="Exchanges of theirs (control_exchange): Cinder's is named openstack unless told otherwise.",
+    ),
+    cfg.ListOpt("topics", default=["notifications", "versioned_notifications"], help="Topics that are sent to."),
+    cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker, and check its certificate."),
+    cfg.StrOpt("cacert", default="", help="Certificates (PEM) it is checked against; empty: those of the system."),
+    cfg.FloatOpt(
+        "longest_rest",
+        default=15.0,
+        min=1,
+        help="Seconds between two looks at what is waited for while word comes of such things; it may be lost.",
+    ),
+]
 MESSAGING = [
     cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),
     cfg.IntOpt("page_size", default=10, min=1, help="Items on a page of a list when the client does not say."),
@@ -253,6 +276,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "service_credentials": SERVICE_CREDENTIALS,
     "network": NETWORK,
     "objects": OBJECTS,
+    "notifications": NOTIFICATIONS,
     "messaging": MESSAGING,
     "telemetry": TELEMETRY,
     "events": EVENTS,

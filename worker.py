@@ -93,6 +93,22 @@ def openstack_settings(conf: ConfigOpts) -> "Settings":
     return settings_of(conf)
 
 
+def listening(conf: ConfigOpts, cloud: Cloud) -> AbstractContextManager[object]:
+    """To what the cloud tells of itself, where that is configured."""
+    told = conf.notifications
+    if conf.cloud.driver != "openstack" or not told.transport_url:
+        return nullcontext()
+    try:
+        from clouds.openstack.notifications import SERVERS, VOLUMES, Listener, Source
+    except ModuleNotFoundError as error:
+        log.error("notifications are not heard; polling", missing=error.name, mend="pip install 'coffer[notifications]'")
+        return nullcontext()
+    changes = {SERVERS: cloud.server_changes, VOLUMES: cloud.volume_changes}
+    for one in changes.values():
+        one.longest_rest = told.longest_rest
+    return Listener(Source(told.transport_url, tuple(told.exchanges), tuple(told.topics), told.ssl, told.cacert), changes)
+
+
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:
     """What activities reach outside themselves, as the configuration says."""
     keys = keyring.load(Path(conf.secrets.keyring_file))
@@ -216,7 +232,7 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
         asyncio.create_task(dispatch_forever(conf, converter)),
         asyncio.create_task(keep_duties(Keeper(client, conf.temporal.task_queue, duties(c)))),
     ]
-    with _objects_served(conf):
+    with _objects_served(conf), listening(conf, c.cloud):
         async with build(conf, c, steps, extra):
             log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
             await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)

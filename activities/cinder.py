@@ -4,22 +4,23 @@ from temporalio import activity
 
 from activities.errors import VOLUME_FAILED, final
 from activities.waiting import cloud_calls, until
+from clouds.changes import Changes
 from clouds.ports import Volume, Volumes, VolumeStatus, WantVolume
 from models import Database, DatastoreVersion
 from workflows.contracts import Operation, Want
 
 
 class CinderActivities:
-    def __init__(self, volumes: Volumes, database: Database) -> None:
-        self._volumes, self._database = volumes, database
+    def __init__(self, volumes: Volumes, changes: Changes, database: Database) -> None:
+        self._volumes, self._changes, self._database = volumes, changes, database
 
     @activity.defn(name="cinder.create_volume", no_thread_cancel_exception=True)
     def create_volume(self, want: Want) -> str:
         """Find or create, then see it usable; gives its id."""
-        with cloud_calls():
+        with cloud_calls(), self._changes.watch(want.key) as watch:
             volume = self._volumes.create_volume(self._described(want))
             if volume.status is VolumeStatus.CREATING:
-                volume = until(lambda: self._settled(want.key))
+                volume = until(lambda: self._settled(want.key), watch, seen=True)
         if volume.status is VolumeStatus.ERROR:
             raise final(VOLUME_FAILED, f"The volume of {want.size_gb} GiB could not be made.")
         return volume.id
@@ -45,8 +46,9 @@ class CinderActivities:
         return WantVolume(want.key, want.op.instance_id, want.size_gb, kind, zone, image_id)
 
     def _remove(self, key: str) -> None:
-        self._volumes.delete_volume(key)
-        until(lambda: True if self._volumes.show_volume(key) is None else None)
+        with self._changes.watch(key) as watch:
+            self._volumes.delete_volume(key)
+            until(lambda: True if self._volumes.show_volume(key) is None else None, watch)
 
     def _settled(self, key: str) -> Volume | None:
         volume = self._volumes.show_volume(key)

@@ -5,6 +5,7 @@ from temporalio import activity
 from activities.errors import SERVER_FAILED, final
 from activities.guest import GuestActivities
 from activities.waiting import cloud_calls, until
+from clouds.changes import Changes
 from clouds.ports import Compute, Flavor, Server, ServerGroups, ServerStatus, WantServer
 from models import Database, DatastoreVersion
 from models.datastore import FlavorRow
@@ -12,8 +13,11 @@ from workflows.contracts import Operation, ServerFacts, Want, WantServerGroup
 
 
 class NovaActivities:
-    def __init__(self, compute: Compute, groups: ServerGroups, database: Database, guests: GuestActivities) -> None:
-        self._compute, self._groups, self._database, self._guests = compute, groups, database, guests
+    def __init__(
+        self, compute: Compute, groups: ServerGroups, changes: Changes, database: Database, guests: GuestActivities
+    ) -> None:
+        self._compute, self._groups, self._changes = compute, groups, changes
+        self._database, self._guests = database, guests
 
     @activity.defn(name="nova.create_server_group", no_thread_cancel_exception=True)
     def create_server_group(self, want: WantServerGroup) -> None:
@@ -28,10 +32,10 @@ class NovaActivities:
     @activity.defn(name="nova.create_server", no_thread_cancel_exception=True)
     def create_server(self, want: Want) -> ServerFacts:
         """Find or create, then see it ACTIVE.  A server that goes to ERROR is final."""
-        with cloud_calls():
+        with cloud_calls(), self._changes.watch(want.key) as watch:
             server = self._compute.create_server(self._described(want))
             if server.status is not ServerStatus.ACTIVE:
-                server = until(lambda: self._settled(want.key))
+                server = until(lambda: self._settled(want.key), watch, seen=True)
         if server.status is ServerStatus.ERROR:
             raise final(SERVER_FAILED, f"The server could not be started: {server.fault or 'no reason given'}")
         return ServerFacts(want.op, server.key, server.address, server.ssh_port)
@@ -65,8 +69,9 @@ class NovaActivities:
             raise final(SERVER_FAILED, f"The server could not be started: {server.fault or 'no reason given'}")
 
     def _remove(self, key: str) -> None:
-        self._compute.delete_server(key)
-        until(lambda: True if self._compute.show_server(key) is None else None)
+        with self._changes.watch(key) as watch:
+            self._compute.delete_server(key)
+            until(lambda: True if self._compute.show_server(key) is None else None, watch)
 
     def _settled(self, key: str) -> Server | None:
         server = self._compute.show_server(key)

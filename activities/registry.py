@@ -54,8 +54,8 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
     messages = MessageActivities(c.database, c.messaging, c.urls.project, c.guests_flavor)
     objects = (
         RecordActivities(c.database),
-        NovaActivities(c.cloud.compute, c.cloud.groups, c.database, c.guests),
-        CinderActivities(c.cloud.volumes, c.database),
+        NovaActivities(c.cloud.compute, c.cloud.groups, c.cloud.server_changes, c.database, c.guests),
+        CinderActivities(c.cloud.volumes, c.cloud.volume_changes, c.database),
         NeutronActivities(c.cloud.networks, c.cloud.access),
         ObjectActivities(c.cloud.objects, c.guests, c.segment_size, c.object_url_lifetime),
         OperationActivities(c.database, c.client),

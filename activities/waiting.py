@@ -10,10 +10,12 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from activities.errors import SHUTTING_DOWN, cloud_errors
+from clouds.changes import Watch
 
 T = TypeVar("T")
 BEATS = 4
 """Heartbeats within the time after which a silent step is given to another worker."""
+LONGEST_WAIT = 1.0
 _never = threading.Event()
 
 
@@ -57,12 +59,29 @@ def still_wanted(*details: str) -> None:
         raise ApplicationError("the worker is shutting down", type=SHUTTING_DOWN)
 
 
-def until(look: Callable[[], T | None], *, first: float = 0.02, most: float = 5.0) -> T:
-    """Call `look` until it gives something, at growing intervals.  A cloud has no event to wait for; its status is asked again."""
+def until(
+    look: Callable[[], T | None], watch: Watch | None = None, *, seen: bool = False, first: float = 0.02, most: float = 5.0
+) -> T:
+    """Call `look` until it gives something: at growing intervals, and as soon as `watch` is told of a change.
+
+    `seen`: there was nothing yet when it was looked at last, after the watch began.
+    """
     interval = first
+    if seen and watch and watch.expects_word:
+        _rest(watch, interval)
     while (found := look()) is None:
         still_wanted()
-        # The cancel itself can't wake a thread; short waits keep the answer to it short.
-        _never.wait(min(interval, 1.0))
-        interval = min(interval * 1.5, most)
+        interval = first if _rest(watch, interval) else min(interval * 1.5, most)
     return found
+
+
+def _rest(watch: Watch | None, interval: float) -> bool:
+    """Whether it was cut short.  The cancel of a step can't wake a thread; short waits keep the answer to it short."""
+    wait = watch.wait if watch else _never.wait
+    left = watch.rest(interval) if watch else interval
+    while left > LONGEST_WAIT:
+        if wait(LONGEST_WAIT):
+            return True
+        still_wanted()
+        left -= LONGEST_WAIT
+    return wait(left)

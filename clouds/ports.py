@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from clouds.objects import ObjectStore
 
+from clouds.changes import Changes
+
 
 class CloudError(Exception):
     """Raised by every driver in place of its library's own exceptions.
@@ -321,3 +323,6 @@ class Cloud:
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
     rules: Rules = field(default_factory=Unfiltered)
+    server_changes: Changes = field(default_factory=Changes, compare=False)
+    """What is told of servers, by their keys."""
+    volume_changes: Changes = field(default_factory=Changes, compare=False)

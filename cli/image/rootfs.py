@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cli.errors import CliError
@@ -35,7 +35,7 @@ def build(recipe: Recipe, archive: Archive, output: Path, work: Path, say: Say, 
     (work / "apt.conf").write_text("\n".join(mirror.options(dumped)) + "\n")
     argv = command(recipe, work, output, cache)
     environment = mirror.environment() | {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": str(work)}
-    _run(argv, environment, say)
+    _run(alone(argv, (work, output.parent, cache or work)), environment, say)
 
 
 def command(recipe: Recipe, work: Path, output: Path, cache: Path | None) -> list[str]:
@@ -56,6 +56,27 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def alone(argv: list[str], needed: Sequence[Path]) -> list[str]:
+    """The command, to be run where the host's loop devices are not mounted, except those that hold what is needed.
+
+    mmdebstrap makes itself a private copy of all mounts.  While it runs, a copy would keep the disks of local servers busy.
+    """
+    held = loop_mounts(Path("/proc/self/mountinfo").read_text(), [path.resolve() for path in needed])
+    script = 'while [ "$1" != -- ]; do umount --lazy "$1" 2>/dev/null; shift; done; shift; exec "$@"'
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "alone", *held, "--", *argv]
+
+
+def loop_mounts(mountinfo: str, needed: Sequence[Path]) -> list[str]:
+    """Where loop devices are mounted, innermost first; not where one of the paths lies."""
+    found = []
+    for line in mountinfo.splitlines():
+        place, _, source = line.partition(" - ")
+        where = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), place.split()[4])
+        if source.split()[1].startswith("/dev/loop") and not any(path.is_relative_to(where) for path in needed):
+            found.append(where)
+    return found[::-1]
 
 
 def _before(cache: Path | None) -> list[str]:

@@ -152,13 +152,91 @@ def test_a_quota_of_the_service_project_ends_the_create(
     refused(make_world(), "QuotaExceeded", "Quota exceeded")
 
 
-def test_a_quota_of_neutron_itself_ends_the_create(make_world: MakeWorld, bed: Bed) -> None:
-    project = bed.service.current_project_id
-    bed.operator.network.update_quota(project, ports=0)
-    try:
-        refused(make_world(), "QuotaExceeded", "Quota exceeded")
-    finally:
+def ports_quota(bed: Bed, project: str, restore: bool) -> None:
+    if restore:
         bed.operator.network.delete_quota(project)
+    else:
+        bed.operator.network.update_quota(project, ports=0)
+
+
+def cores_quota(bed: Bed, project: str, restore: bool) -> None:
+    bed.operator.compute.update_quota_set(project, cores=20 if restore else 0)
+
+
+def volumes_quota(bed: Bed, project: str, restore: bool) -> None:
+    bed.operator.block_storage.update_quota_set(project, volumes=10 if restore else 0)
+
+
+@pytest.mark.parametrize("quota", [ports_quota, volumes_quota, cores_quota], ids=["Neutron", "Cinder", "Nova"])
+def test_a_quota_of_the_service_itself_ends_the_create(
+    make_world: MakeWorld, bed: Bed, quota: Callable[[Bed, str, bool], None]
+) -> None:
+    project = bed.service.current_project_id
+    quota(bed, project, False)
+    try:
+        refused(make_world(), "QuotaExceeded", "uota")
+    finally:
+        quota(bed, project, True)
+
+
+def test_no_address_left_ends_the_create(make_world: MakeWorld, proxy: FaultProxy) -> None:
+    body = {"NeutronError": {"type": "IpAddressGenerationFailure", "message": "No more IP addresses available on network."}}
+    proxy.inject(Fault("POST", PORTS, status=409, body=body, times=100))
+    refused(make_world(), "QuotaExceeded", "No more IP addresses")
+
+
+def test_conflicts_of_ports_pass(make_world: MakeWorld, proxy: FaultProxy) -> None:
+    """Another's address is on the way out, and Nova has not let go of the port yet."""
+    taken = {"NeutronError": {"type": "IpAddressInUse", "message": "Unable to complete operation: the IP address is in use."}}
+    in_use = {"conflictingRequest": {"code": 409, "message": "Port is still in use."}}
+    conflicts = [Fault("POST", PORTS, status=409, body=taken, times=2), Fault("POST", SERVERS, status=409, body=in_use, times=2)]
+    proxy.inject(*conflicts)
+    world = make_world()
+    with created(world) as row:
+        assert world.settle(row).state == OperationState.DONE
+        CREATE.done(world, row)
+    assert [conflict.struck for conflict in conflicts] == [2, 2]
+
+
+@CREATES
+def test_a_create_that_comes_late_is_nobodys_twice(make_world: MakeWorld, proxy: FaultProxy, path: str) -> None:
+    """The client has given the answer up before the service was asked: both calls may make the thing.  With the instance all goes."""
+    late = Fault("POST", path, delay=14.0)
+    proxy.inject(late)
+    world = make_world(call_timeout=10)
+    with created(world) as row:
+        assert world.settle(row).state == OperationState.DONE
+        if path != VOLUMES:  # of which Cinder keeps two by one name
+            CREATE.done(world, row)
+        delete = world.delete(row.instance_id)
+        assert world.settle(delete).state == OperationState.DONE
+        DELETE.done(world, delete)
+    assert late.struck == 1
+
+
+def test_a_keystone_that_is_away_and_tokens_that_end(make_world: MakeWorld, proxy: FaultProxy) -> None:
+    unknown = {"error": {"code": 401, "message": "The request you have made requires authentication."}}
+    proxy.inject(
+        Fault("POST", r"/auth/tokens$", status=503, times=2),
+        Fault("POST", r"/auth/tokens$", lost=True),
+        *(Fault("POST", path, status=401, body=unknown) for path in (PORTS, VOLUMES, SERVERS)),
+    )
+    world = make_world()
+    with created(world) as row:
+        assert world.settle(row).state == OperationState.DONE
+        CREATE.done(world, row)
+
+
+def test_unwinding_meets_faults_and_still_leaves_nothing(make_world: MakeWorld, proxy: FaultProxy) -> None:
+    body = {"forbidden": {"code": 403, "message": "Quota exceeded for cores"}}
+    proxy.inject(Fault("POST", SERVERS, status=403, body=body, times=100))
+    for path in (r"/volumes/[^/]+$", r"/ports/[^/]+$"):
+        proxy.inject(
+            Fault("DELETE", path, status=500, body={"computeFault": {"message": "unexpected"}}),
+            Fault("DELETE", path, status=429, headers={"Retry-After": "1"}),
+            Fault("DELETE", path, lost=True),
+        )
+    refused(make_world(), "QuotaExceeded", "Quota exceeded")
 
 
 def test_what_the_service_user_may_not_do_ends_the_create(make_world: MakeWorld, proxy: FaultProxy) -> None:

@@ -24,6 +24,7 @@ FLAVOR = "tb.tiny"
 POLL_SECONDS = 0.5
 GUESTS_SEE = 40
 CHANNEL_PORT, ENGINE_PORTS = 2222, (3306, 5432, 6379)
+BROKER = 21
 
 _sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
@@ -50,6 +51,12 @@ class Bed:
     def api_port(self) -> int:
         """A port of this host that the testbed shows to its guests (testbed/README.md)."""
         return (urlsplit(self.credentials.auth_url).port or 0) + GUESTS_SEE
+
+    @property
+    def transport_url(self) -> str:
+        """Where its services send notifications (testbed/README.md)."""
+        port = (urlsplit(self.credentials.auth_url).port or 0) + BROKER
+        return f"rabbit://testbed:{self.credentials.password}@127.0.0.1:{port}/"
 
     def settings(self, **changes: Any) -> Settings:
         given = {"poll_interval": POLL_SECONDS, "call_timeout": 30.0, **changes}

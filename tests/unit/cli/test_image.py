@@ -15,6 +15,7 @@ from cli.errors import CliError
 from cli.image import build, mirror, overlay, rootfs, sbom, upload
 from cli.image.recipes import RECIPES
 from cli.main import main
+from clouds.local import disks
 from guests.archive import DRIVERS, Archive, ArchiveError, build_archive
 
 STANZAS = """\
@@ -202,3 +203,41 @@ def test_building_needs_root_and_its_programs(tmp_path: Path, monkeypatch: pytes
 def test_a_file_without_its_contents_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="does not say what"):
         upload.describe(tmp_path / "disk.qcow2")
+
+
+# -- where it is built
+
+
+MOUNTINFO = """\
+22 1 254:0 / / rw - ext4 /dev/vda rw
+30 22 7:0 / /srv/coffer/volume\\0401 rw - ext4 /dev/loop0 rw
+31 22 7:1 / /var/work rw shared:7 - ext4 /dev/loop1 rw
+32 31 7:2 / /var/work/inner rw shared:8 master:2 - ext4 /dev/loop2 rw
+33 22 0:5 / /dev rw - tmpfs tmpfs rw
+"""
+
+
+def test_mounted_loop_devices_are_left_but_for_those_with_something_needed() -> None:
+    assert rootfs.loop_mounts(MOUNTINFO, [Path("/var/work/here")]) == ["/var/work/inner", "/srv/coffer/volume 1"]
+    assert rootfs.loop_mounts(MOUNTINFO, [Path("/tmp"), Path("/var/work/inner/x")]) == ["/srv/coffer/volume 1"]
+
+
+@pytest.mark.skipif(not disks.available(), reason="needs root and loop devices")
+def test_a_build_keeps_no_local_volume_busy(tmp_path: Path) -> None:
+    image, volume, work = tmp_path / "image", tmp_path / "a volume", tmp_path / "work"
+    for directory in (volume, work):
+        directory.mkdir()
+    disks.make_image(image, 64 << 20)
+    disks.ensure_mounted(image, volume)
+    try:
+        # Of its own mounts it makes a private copy, as mmdebstrap does.
+        private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo began; read end"]
+        with subprocess.Popen(rootfs.alone(private, [work]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as build_:
+            assert build_.stdout
+            assert build_.stdout.readline() == "began\n"
+            assert disks.mount_count(volume) == 1
+            disks.ensure_unmounted(image, volume)
+            assert disks.loop_devices(image) == []
+            build_.communicate("end\n")
+    finally:
+        disks.ensure_unmounted(image, volume)
