@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import and_, or_, update
 from temporalio import activity
 
 from activities.drift import Finding, Kind, Known, Repair, compare_servers
@@ -137,20 +137,27 @@ class ReconcileActivities:
     def _mark(self, seen: Sequence[Seen], by_key: Mapping[str, Server], rows: Mapping[str, Known]) -> None:
         for one in seen:
             row = rows[one.found.instance]
-            ripe = row.state is InstanceState.READY and one.is_confirmed(self._watch_interval / 2)
+            ripe = row.state in (InstanceState.READY, InstanceState.ERROR) and one.is_confirmed(self._watch_interval / 2)
             if ripe and mark(self._database, one.found, by_key.get(one.found.key), row):
                 log.warning("an instance has lost its server", instance_id=one.found.instance, finding=one.found.finding)
 
 
 def mark(database: Database, found: Finding, server: Server | None, row: Known) -> bool:
-    """Make an instance that is READY and free ERROR, with what has become of its server.  Whether it was this call that did."""
+    """Make an instance that is READY and free ERROR, with what has become of its server; or say anew what it is by now, as of one that was
+    stopped on its way to being deleted.  Whether it was this call that did."""
     status = str(server.status) if server else "DELETED"
-    ready = Instance.state == InstanceState.READY, Instance.generation == row.generation, Instance.server_key == row.server_key
+    reason = _reason(found, status)
+    other = and_(Instance.state == InstanceState.ERROR, Instance.fault_details.startswith(AWAY), Instance.fault_message != reason)
+    ready = (
+        or_(Instance.state == InstanceState.READY, other),
+        Instance.generation == row.generation,
+        Instance.server_key == row.server_key,
+    )
     free = Instance.operation_id.is_(None), Instance.delete_operation_id.is_(None)
     with database.write() as s:
         mine = update(Instance).where(Instance.id == found.instance, *ready, *free)
         fault = {
-            "fault_message": _reason(found, status),
+            "fault_message": reason,
             "fault_details": f"{AWAY}: {server.fault if server and server.fault else f'server {found.key} is {status}'}",
             "fault_at": utcnow(),
         }

@@ -74,7 +74,7 @@ def test_what_was_taken_from_a_server_is_given_back_and_a_server_that_goes_is_to
     assert reconcile(world) == []
 
     bed.service.compute.delete_server(server.id)
-    assert "is gone" in str(lost(world, instance_id).fault_message)
+    world.eventually(lambda: "is gone" in str(lost(world, instance_id).fault_message), A_MINUTE)
     delete_done(world, world.settle(world.delete(instance_id)))
 
 

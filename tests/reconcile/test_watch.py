@@ -48,6 +48,16 @@ def test_a_server_that_goes_is_told_to_its_tenant(room: Room, left: dict[str, st
     assert (row.thing, row.instance_id) == ("server", id)
 
 
+def test_one_that_is_stopped_and_then_deleted_is_told_to_be_gone(room: Room) -> None:
+    id, key = room.instance()
+    room.put_server(id, f"{key}server")
+    watch(room, 2)
+    assert "switched off" in str(room.read(id).fault_message)
+    room.cloud.compute.delete_server(f"{key}server")
+    watch(room, 2)
+    assert "is gone" in str(room.read(id).fault_message)
+
+
 def test_a_server_that_reboots_is_no_loss(room: Room) -> None:
     id, key = room.instance()
     room.put_server(id, f"{key}server", phase="rebooting")
