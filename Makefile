@@ -10,8 +10,10 @@ define ON_TESTBED
 	@status=0; COFFER_TESTBED_CLOUDS=$(TESTBED_DIR)/clouds.yaml $(1) || status=$$?; testbed/down --reset; exit $$status
 endef
 
+ON_OPENSTACK_SHORT := $(PYTEST) -n 0 -m "openstack and short" tests/e2e tests/durability/test_openstack.py tests/contract/clouds
+
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack image-qemu durability-openstack clean
+.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short image-qemu durability-openstack clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +61,9 @@ e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the 
 image-qemu: export TESTBED_VIRT = libvirt
 image-qemu: bootstrap-dev  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; half an hour)
 	$(call ON_TESTBED,$(PYTEST) -n 0 --durations=0 -m "openstack and slow" tests/e2e/test_openstack_image.py $(ARGS))
+
+e2e-openstack-short: bootstrap-dev  ## what every push runs of it: a whole life, a failed create, a lost answer, the heart of the contract (4 minutes)
+	$(call ON_TESTBED,$(ON_OPENSTACK_SHORT) $(ARGS))
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (an hour)
 	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 0 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))

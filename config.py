@@ -71,6 +71,11 @@ CLOUD = [
     cfg.PortOpt("local_ssh_port", default=2222, help="Port of the sshd of local servers, each on an address of its own."),
     cfg.StrOpt("availability_zone", default="", help="OpenStack: zone of servers and volumes; empty: the cloud's choice."),
     cfg.StrOpt("volume_type", default="", help="OpenStack: type of volumes that were asked for without one; empty: the cloud's."),
+    cfg.BoolOpt(
+        "boot_from_volume",
+        default=False,
+        help="OpenStack: new servers' root disks are volumes too, as large as the flavor's disk, and outlive their host.",
+    ),
     cfg.FloatOpt(
         "call_timeout",
         default=15.0,
@@ -158,6 +163,32 @@ NOTIFICATIONS = [
         help="Seconds between two looks at what is waited for while word comes of such things; it may be lost.",
     ),
 ]
+OBJECTS = [
+    cfg.StrOpt(
+        "container",
+        default="coffer",
+        regex=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+        help="Swift: what the names of containers begin with; each project has one of its own, with its id behind.",
+    ),
+    cfg.StrOpt(
+        "guest_endpoint",
+        default="",
+        help="Scheme and host (http://host:port) of the object store as guests reach it; empty: as the catalog says.",
+    ),
+    cfg.IntOpt("url_lifetime", default=3600, min=60, help="Seconds that a temporary URL of a segment or an object is valid."),
+    cfg.StrOpt(
+        "url_ip_range",
+        default="",
+        help="Address or network (CIDR), as the object store sees it, that alone may use temporary URLs; empty: anybody who has one.",
+    ),
+    cfg.IntOpt(
+        "segment_size",
+        default=32,
+        min=1,
+        max=1024,
+        help="MiB of a segment.  A guest keeps one in memory; an object has at most 1000.",
+    ),
+]
 MESSAGING = [
     cfg.BoolOpt("management", default=True, help="Serve /v2/pools and /v2/flavors, for administrators."),
     cfg.IntOpt("page_size", default=10, min=1, help="Items on a page of a list when the client does not say."),
@@ -211,6 +242,28 @@ QUOTA = [
     cfg.IntOpt("max_volume_size", default=10, min=1, help="GiB that one volume may have."),
 ]
 
+RECONCILE = [
+    cfg.FloatOpt(
+        "interval",
+        default=600.0,
+        min=0,
+        help="Seconds between two looks at what the cloud holds against what the rows say; 0: only `coffer reconcile` looks.",
+    ),
+    cfg.FloatOpt(
+        "grace",
+        default=120.0,
+        min=0,
+        help="Seconds that a difference must have been found for, by two looks at least, before `coffer reconcile --fix` mends it.",
+    ),
+    cfg.FloatOpt(
+        "watch_interval",
+        default=20.0,
+        min=0,
+        help="Seconds between two looks at all servers; one that two looks find gone, stopped or failed makes its instance ERROR.  "
+        "0: nobody looks.",
+    ),
+]
+
 GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": DEFAULT,
     "database": DATABASE,
@@ -223,10 +276,12 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "service_credentials": SERVICE_CREDENTIALS,
     "network": NETWORK,
     "notifications": NOTIFICATIONS,
+    "objects": OBJECTS,
     "messaging": MESSAGING,
     "telemetry": TELEMETRY,
     "events": EVENTS,
     "quota": QUOTA,
+    "reconcile": RECONCILE,
 }
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,13 @@ from activities.duties import Keeper
 from activities.events import EventActivities
 from activities.exists import Existence
 from activities.guest import GuestActivities
+from activities.reconcile import ReconcileActivities
 from activities.registry import Collaborators, activities, duties
 from activities.steps import StepLog
 from api.operations import Operations
 from api.temporal_bridge import TemporalBridge
 from clouds.local import local_cloud
+from clouds.objects import UrlRules
 from clouds.ports import Cloud
 from guests.pool import GuestPool
 from logs import log_json
@@ -51,6 +54,7 @@ log = structlog.get_logger("worker")
 
 DISPATCH_EVERY = 2.0
 KEEP_EVERY = 5.0
+OBJECT_URLS = "object-url"
 GRACE = timedelta(seconds=20)
 
 
@@ -58,32 +62,34 @@ def cloud_of(conf: ConfigOpts) -> Cloud:
     if conf.cloud.driver == "openstack":
         return _openstack_cloud(conf)
     return local_cloud(
-        Path(conf.cloud.local_directory), agent_module=conf.cloud.local_agent_module, ssh_port=conf.cloud.local_ssh_port
+        Path(conf.cloud.local_directory),
+        agent_module=conf.cloud.local_agent_module,
+        ssh_port=conf.cloud.local_ssh_port,
+        urls=url_rules(conf),
+    )
+
+
+def url_rules(conf: ConfigOpts) -> UrlRules:
+    """Temporary URLs are signed with keys that follow the keyring: a new key at its front signs, the one behind it is still good."""
+    keys = keyring.load(Path(conf.secrets.keyring_file))
+    return UrlRules(
+        tuple(keys.derive(OBJECT_URLS, id).hex() for id in keys.ids),
+        conf.objects.url_lifetime,
+        conf.objects.url_ip_range,
+        conf.objects.guest_endpoint,
     )
 
 
 def _openstack_cloud(conf: ConfigOpts) -> Cloud:
     from clouds.openstack import openstack_cloud  # its library takes a second to load
 
-    return openstack_cloud(openstack_settings(conf))
+    return openstack_cloud(replace(openstack_settings(conf), urls=url_rules(conf)))
 
 
 def openstack_settings(conf: ConfigOpts) -> "Settings":
-    from clouds.openstack import Credentials, Settings
+    from clouds.openstack import settings_of
 
-    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
-    given["region_name"] = given["region_name"] or conf.region
-    return Settings(
-        Credentials(**given),
-        conf.network.management_network,
-        conf.network.management_security_group,
-        availability_zone=conf.cloud.availability_zone,
-        volume_type=conf.cloud.volume_type,
-        keypair=conf.guest.nova_keypair,
-        channel_port=conf.guest.channel_port,
-        call_timeout=conf.cloud.call_timeout,
-        poll_interval=conf.cloud.poll_interval,
-    )
+    return settings_of(conf)
 
 
 def listening(conf: ConfigOpts, cloud: Cloud) -> AbstractContextManager[object]:
@@ -129,6 +135,7 @@ def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Data
         events=events(conf, database, messaging, keys),
         bell=Bell(meeting_place(keys)),
         urls=urls,
+        reconcile=reconciler(conf, database, cloud),
         guests_flavor=conf.telemetry.flavor,
         silence=silence,
     )
@@ -140,6 +147,12 @@ def events(conf: ConfigOpts, database: Database, messaging: Messaging, keys: key
     found = EventActivities(delivery, existence, Bell(meeting_place(keys, OUTBOX)))
     database.when_committed(OUTBOX, found.ring)
     return found
+
+
+def reconciler(conf: ConfigOpts, database: Database, cloud: Cloud) -> ReconcileActivities:
+    given = (conf.reconcile.interval, conf.reconcile.grace, conf.reconcile.watch_interval)
+    interval, grace, watch_interval = (timedelta(seconds=seconds) for seconds in given)
+    return ReconcileActivities(database, cloud, interval, grace, watch_interval)
 
 
 def build(conf: ConfigOpts, c: Collaborators, steps: StepLog, extra: Sequence[Interceptor] = ()) -> Worker:

@@ -1,15 +1,15 @@
-"""Ports: the addresses of servers."""
+"""Ports: the addresses of servers, and who reaches them."""
 
 from temporalio import activity
 
 from activities.waiting import cloud_calls
-from clouds.ports import Networks, WantPort
-from workflows.contracts import Operation, Want
+from clouds.ports import Access, Networks, WantGroup, WantPort
+from workflows.contracts import Operation, Want, WantUserPort
 
 
 class NeutronActivities:
-    def __init__(self, networks: Networks) -> None:
-        self._networks = networks
+    def __init__(self, networks: Networks, access: Access) -> None:
+        self._networks, self._access = networks, access
 
     @activity.defn(name="neutron.create_port", no_thread_cancel_exception=True)
     def create_port(self, want: Want) -> str:
@@ -22,8 +22,56 @@ class NeutronActivities:
         with cloud_calls():
             self._networks.delete_port(want.key)
 
+    @activity.defn(name="neutron.create_security_group", no_thread_cancel_exception=True)
+    def create_security_group(self, want: WantUserPort) -> None:
+        """Find or create, with the rules that are wanted and no others."""
+        network = want.network
+        with cloud_calls():
+            self._access.create_group(WantGroup(want.group_key, want.op.instance_id, network.port, tuple(network.allowed_cidrs)))
+
+    @activity.defn(name="neutron.delete_security_group", no_thread_cancel_exception=True)
+    def delete_security_group(self, want: WantUserPort) -> None:
+        with cloud_calls():
+            self._access.delete_group(want.group_key)
+
+    @activity.defn(name="neutron.create_user_port", no_thread_cancel_exception=True)
+    def create_user_port(self, want: WantUserPort) -> str:
+        """Find or create; gives its address."""
+        network = want.network
+        wanted = WantPort(
+            want.key,
+            want.op.instance_id,
+            network_id=network.network_id,
+            subnet_id=network.subnet_id or None,
+            ip_address=network.ip_address or None,
+            group_key=want.group_key,
+        )
+        with cloud_calls():
+            return self._networks.create_port(wanted).address
+
+    @activity.defn(name="neutron.delete_user_port", no_thread_cancel_exception=True)
+    def delete_user_port(self, want: WantUserPort) -> None:
+        with cloud_calls():
+            self._networks.delete_port(want.key)
+
+    @activity.defn(name="neutron.create_floating_ip", no_thread_cancel_exception=True)
+    def create_floating_ip(self, want: WantUserPort) -> str:
+        """Find or create; gives the address."""
+        with cloud_calls():
+            return self._access.create_floating_ip(want.key, want.op.instance_id).address
+
+    @activity.defn(name="neutron.delete_floating_ip", no_thread_cancel_exception=True)
+    def delete_floating_ip(self, want: WantUserPort) -> None:
+        with cloud_calls():
+            self._access.delete_floating_ips(want.op.instance_id)
+
     @activity.defn(name="neutron.delete_ports_of", no_thread_cancel_exception=True)
     def delete_ports_of(self, op: Operation) -> None:
+        """With what leads to them and what guards them."""
+        owner = op.instance_id
         with cloud_calls():
-            for port in self._networks.ports_of(op.instance_id):
+            self._access.delete_floating_ips(owner)
+            for port in self._networks.ports_of(owner):
                 self._networks.delete_port(port.key)
+            for group in self._access.groups_of(owner):
+                self._access.delete_group(group.key)

@@ -6,15 +6,28 @@ from activities.errors import SERVER_FAILED, final
 from activities.guest import GuestActivities
 from activities.waiting import cloud_calls, until
 from clouds.changes import Changes
-from clouds.ports import Compute, Flavor, Server, ServerStatus, WantServer
+from clouds.ports import Compute, Flavor, Server, ServerGroups, ServerStatus, WantServer
 from models import Database, DatastoreVersion
 from models.datastore import FlavorRow
-from workflows.contracts import Operation, ServerFacts, Want
+from workflows.contracts import Operation, ServerFacts, Want, WantServerGroup
 
 
 class NovaActivities:
-    def __init__(self, compute: Compute, changes: Changes, database: Database, guests: GuestActivities) -> None:
-        self._compute, self._changes, self._database, self._guests = compute, changes, database, guests
+    def __init__(
+        self, compute: Compute, groups: ServerGroups, changes: Changes, database: Database, guests: GuestActivities
+    ) -> None:
+        self._compute, self._groups, self._changes = compute, groups, changes
+        self._database, self._guests = database, guests
+
+    @activity.defn(name="nova.create_server_group", no_thread_cancel_exception=True)
+    def create_server_group(self, want: WantServerGroup) -> None:
+        with cloud_calls():
+            self._groups.create_server_group(want.key, want.op.instance_id, want.policy)
+
+    @activity.defn(name="nova.delete_server_group", no_thread_cancel_exception=True)
+    def delete_server_group(self, want: WantServerGroup) -> None:
+        with cloud_calls():
+            self._groups.delete_server_group(want.key)
 
     @activity.defn(name="nova.create_server", no_thread_cancel_exception=True)
     def create_server(self, want: Want) -> ServerFacts:
@@ -34,10 +47,26 @@ class NovaActivities:
 
     @activity.defn(name="nova.delete_servers_of", no_thread_cancel_exception=True)
     def delete_servers_of(self, op: Operation) -> None:
-        """Every server that carries the instance's tag, whichever operation made it."""
+        """Every server that carries the instance's tag, whichever operation made it, and the groups that kept them apart."""
         with cloud_calls():
             for server in self._compute.servers_of(op.instance_id):
                 self._remove(server.key)
+            for group in self._groups.server_groups_of(op.instance_id):
+                self._groups.delete_server_group(group.key)
+
+    @activity.defn(name="nova.attach_volume", no_thread_cancel_exception=True)
+    def attach_volume(self, want: Want) -> None:
+        with cloud_calls():
+            self._compute.attach_volume(want.key, want.volume_key)
+
+    @activity.defn(name="nova.start_server", no_thread_cancel_exception=True)
+    def start_server(self, want: Want) -> None:
+        """Off, if it is on, and on again: what was enabled in the guest comes back, with the volume that it has now."""
+        with cloud_calls():
+            self._compute.reboot_server(want.key)
+            server = until(lambda: self._settled(want.key))
+        if server.status is ServerStatus.ERROR:
+            raise final(SERVER_FAILED, f"The server could not be started: {server.fault or 'no reason given'}")
 
     def _remove(self, key: str) -> None:
         with self._changes.watch(key) as watch:
@@ -61,4 +90,8 @@ class NovaActivities:
             port_key=want.port_key,
             volume_key=want.volume_key,
             boot=self._guests.boot(want.op.instance_id, version, flavor.ram_mb),
+            user_port_key=want.user_port_key or None,
+            root_volume_key=want.root_volume_key or None,
+            group_key=want.group_key or None,
+            availability_zone=want.availability_zone or None,
         )

@@ -44,7 +44,7 @@ class RecordActivities:
                     server_key=facts.key,
                     management_address=facts.address,
                     management_port=facts.ssh_port,
-                    addresses=[{"address": facts.address, "type": "private", "network": None}],
+                    addresses=facts.addresses or [{"address": facts.address, "type": "private", "network": None}],
                 )
             )
 
@@ -120,6 +120,7 @@ def _settle_guest_upgrade(s: Session, instance: Instance, row: OperationRow, out
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
+    "InstanceRepair": _settle_restart,
     "InstanceDelete": _settle_delete,
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,

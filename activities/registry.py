@@ -16,6 +16,7 @@ from activities.messages import MessageActivities
 from activities.neutron import NeutronActivities
 from activities.nova import NovaActivities
 from activities.operations import OperationActivities
+from activities.reconcile import ReconcileActivities
 from activities.records import RecordActivities
 from activities.renewal import RenewalActivities
 from clouds.ports import Cloud
@@ -37,6 +38,7 @@ class Collaborators:
     events: EventActivities
     bell: Bell
     urls: GuestUrls
+    reconcile: ReconcileActivities
     guests_flavor: str = ""
     """Messaging flavor of guests' queues."""
     silence: timedelta = timedelta(seconds=30)
@@ -47,25 +49,31 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
     messages = MessageActivities(c.database, c.messaging, c.urls.project, c.guests_flavor)
     objects = (
         RecordActivities(c.database),
-        NovaActivities(c.cloud.compute, c.cloud.server_changes, c.database, c.guests),
-        CinderActivities(c.cloud.volumes, c.cloud.volume_changes),
-        NeutronActivities(c.cloud.networks),
+        NovaActivities(c.cloud.compute, c.cloud.groups, c.cloud.server_changes, c.database, c.guests),
+        CinderActivities(c.cloud.volumes, c.cloud.volume_changes, c.database),
+        NeutronActivities(c.cloud.networks, c.cloud.access),
         OperationActivities(c.database, c.client),
         c.guests,
         messages,
         DrainActivities(c.database, c.messaging, c.client, c.urls, c.bell),
         RenewalActivities(c.database, c.guests, messages, c.urls, c.silence),
         c.events,
+        c.reconcile,
     )
     return [method for thing in objects for method in _defined(thing)]
 
 
 def duties(c: Collaborators) -> Duties:
     """What is to be done without anybody asking."""
-    told = c.events.duties()
+    told, looks = c.events.duties(), c.reconcile.duties()
     return Duties(
         standing=[Standing("telemetry.drain", c.messaging.stores.names), *told.standing],
-        periodic=[Periodic("telemetry.renew", c.silence), Periodic("messages.sweep", timedelta(minutes=1)), *told.periodic],
+        periodic=[
+            Periodic("telemetry.renew", c.silence),
+            Periodic("messages.sweep", timedelta(minutes=1)),
+            *told.periodic,
+            *looks.periodic,
+        ],
     )
 
 

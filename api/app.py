@@ -8,7 +8,7 @@ from flask_smorest import Api  # type: ignore[import-untyped]
 from oslo_config.cfg import ConfigOpts
 
 import config
-from api import auth, docs, errors, identity, journal, routes
+from api import auth, docs, errors, identity, journal, placement, routes
 from api.context import EXTENSION, Services
 from api.messaging import parts as messaging_parts
 from api.messaging import routes as messaging_routes
@@ -48,6 +48,7 @@ def create_app(conf: ConfigOpts, database: Database | None = None, operations: O
         operations=operations or _operations(conf, database, keys),
         policies=Policies(conf),
         tokens=tokens,
+        tenants=placement.tenants_of(conf),
     )
     ring_for_events(database, Bell(meeting_place(keys, OUTBOX)))
     messaging_parts.install(app, messaging_parts.build(conf, database, keys))

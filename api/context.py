@@ -7,6 +7,7 @@ from flask import current_app, g, request
 from oslo_config.cfg import ConfigOpts
 
 from api.operations import Caller, Operations
+from clouds.ports import Tenants
 from models import Database
 from security.vault import Vault
 
@@ -25,6 +26,8 @@ class Services:
     operations: Operations
     policies: "Policies"
     tokens: "TokenChecker"
+    tenants: Tenants | None = None
+    """What tenants see of the cloud; None where they have no networks of their own."""
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,14 @@ class Traits:
     has_databases: bool = True
     superuser: str = "root"
     """Who `root enable` lets in, by the engine's own name."""
+    port: int = 0
+    """Where the engine listens; 0: not known, and no security group can let anybody in."""
 
 
 _MYSQL = Traits(
     reserved_databases=frozenset({"mysql", "information_schema", "performance_schema", "sys"}),
     reserved_users=frozenset({"os_admin", "root", "mysql", "mariadb.sys", "public", "none", "current_user", "current_role"}),
+    port=3306,
 )
 TRAITS = {
     "mariadb": _MYSQL,
@@ -37,8 +40,11 @@ TRAITS = {
         reserved_databases=frozenset({"postgres", "template0", "template1"}),
         reserved_users=frozenset({"os_admin", "root", "postgres", "public", "none"}),
         superuser="postgres",
+        port=5432,
     ),
-    "redis": Traits(reserved_users=frozenset({"os_admin", "root", "default"}), has_databases=False, superuser="default"),
+    "redis": Traits(
+        reserved_users=frozenset({"os_admin", "root", "default"}), has_databases=False, superuser="default", port=6379
+    ),
 }
 
 

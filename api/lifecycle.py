@@ -15,6 +15,7 @@ from api import datastores, instances
 from api.context import Context, services
 from api.errors import BadRequest, OverLimit, Unprocessable
 from api.operations import Operations
+from api.placement import placed
 from api.views import Row, status_of
 from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow
 from models.base import new_id
@@ -44,6 +45,7 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
     """The new instance's row and root's password, if there is to be one."""
     parts = services()
     _check_region(new)
+    where = placed(who, new)
     password = new.get("root_password") or (generated_password() if new["root_enabled"] else None)
     op = Operation(new_id(), new_id(), who.project_id, generation=1, request_id=who.request_id)
     with parts.database.write() as s:
@@ -54,8 +56,23 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
         size = _volume_size(new)
         reserve(s, who.project_id, held_by_instance(size, flavor), quota_limits(s, who.project_id))
         instance = _add_instance(s, op, new, flavor, version, size)
+        instance.access, instance.locality = where.access, where.locality or None
+        instance.volume_type = where.volume_type or None
         ref = parts.vault.put(s, instance.id, PREPARE, json.dumps(_prepare_spec(new, password)))
-        job = CreateInstance(op, instance.name, flavor.id, size, version.id, prepare_ref=ref, root_enabled=password is not None)
+        job = CreateInstance(
+            op,
+            instance.name,
+            flavor.id,
+            size,
+            version.id,
+            volume_type=where.volume_type,
+            prepare_ref=ref,
+            root_enabled=password is not None,
+            network=where.network(version.manager),
+            locality=where.locality,
+            availability_zone=where.availability_zone,
+            root_gb=flavor.disk_gb if parts.conf.cloud.boot_from_volume else 0,
+        )
         row = Operations.record(s, "InstanceCreate", job, who.caller)
     parts.operations.start(row)
     return _row(instance, row, version, datastore), password

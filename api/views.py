@@ -104,7 +104,7 @@ def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
         "flavor": {"id": instance.flavor_id, "links": viewer.links("flavors", instance.flavor_id)},
         "datastore": {"type": datastore, "version": version},
         "region": viewer.region,
-        "access": {"is_public": any(a["type"] == "public" for a in addresses)} if addresses else {},
+        "access": access(instance),
         "volume": {"size": instance.volume_size},
     }
     if addresses and status != "BUILD":
@@ -115,6 +115,13 @@ def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
     return view
 
 
+def access(instance: Instance) -> dict[str, Any]:
+    """As asked for; otherwise as its addresses show."""
+    if instance.access is not None:
+        return instance.access
+    return {"is_public": any(a["type"] == "public" for a in instance.addresses)} if instance.addresses else {}
+
+
 def instance_detail(row: Row, viewer: Viewer) -> dict[str, Any]:
     instance, number, received_at, volume_used = row[0], row[3], row[6], row[7]
     view = instance_in_list(row, viewer)
@@ -122,6 +129,8 @@ def instance_detail(row: Row, viewer: Viewer) -> dict[str, Any]:
     view["created"] = stamp(instance.created_at)
     view["updated"] = stamp(instance.updated_at)
     view["service_status_updated"] = stamp(received_at or instance.updated_at)
+    if instance.locality:
+        view["locality"] = instance.locality
     if volume_used is not None and view["status"] not in UNMEASURED:
         view["volume"]["used"] = round(volume_used / GIB, 2)
     if instance.fault_message and instance.fault_at:

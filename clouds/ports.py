@@ -8,11 +8,14 @@ again.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clouds.changes import Changes
+
+if TYPE_CHECKING:
+    from clouds.objects import ObjectStore
 
 
 class CloudError(Exception):
@@ -72,11 +75,14 @@ class GuestBoot:
 
 @dataclass(frozen=True)
 class WantPort:
+    """Without a network: on the management network.  On a tenant's, `group_key` names the security group that guards it."""
+
     key: str
     owner: str
     network_id: str | None = None
     subnet_id: str | None = None
     ip_address: str | None = None
+    group_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,52 @@ class Port:
 
 
 @dataclass(frozen=True)
+class WantGroup:
+    """A security group that lets in TCP to `port` from `cidrs`, and nothing else."""
+
+    key: str
+    owner: str
+    port: int
+    cidrs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    id: str
+    key: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class FloatingIp:
+    """`port_id` is None while it leads nowhere."""
+
+    id: str
+    owner: str
+    address: str
+    port_id: str | None
+
+
+@dataclass(frozen=True)
+class ServerGroup:
+    """Servers whose places depend on one another: "affinity", "anti-affinity", or the soft kind of either."""
+
+    id: str
+    key: str
+    owner: str
+    policy: str
+
+
+@dataclass(frozen=True)
 class WantVolume:
+    """`image_id`: what is to be on it; None: nothing.  Zone and type None: what the cloud is configured for."""
+
     key: str
     owner: str
     size_gb: int
     volume_type: str | None = None
+    availability_zone: str | None = None
+    image_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +154,11 @@ class Volume:
 
 @dataclass(frozen=True)
 class WantServer:
-    """`port_key` and `volume_key` name things that exist already."""
+    """`*_key` name things that exist already.
+
+    `user_port_key`: where the engine answers, if that is not the management port.  `root_volume_key`: in place of a root disk of the
+    host's.  `group_key`: a server group.
+    """
 
     key: str
     owner: str
@@ -117,6 +168,10 @@ class WantServer:
     port_key: str
     volume_key: str
     boot: GuestBoot = field(repr=False)
+    user_port_key: str | None = None
+    root_volume_key: str | None = None
+    group_key: str | None = None
+    availability_zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,12 +187,58 @@ class Server:
     fault: str = ""
 
 
+@dataclass(frozen=True)
+class WrongRule:
+    """What lets in more, or less, than it should.  `wrong` says so after the name of the thing; `mendable`: this driver may set it right."""
+
+    thing: str
+    """security rule; security group: its rules; port: the groups that it has."""
+    key: str
+    id: str
+    """Empty for a rule that is missing."""
+    owner: str
+    """Empty for what all share."""
+    wrong: str
+    mendable: bool
+
+
 class Networks(Protocol):
     def create_port(self, want: WantPort) -> Port: ...
     def show_port(self, key: str) -> Port | None: ...
     def ports_of(self, owner: str) -> list[Port]: ...
     def ports(self) -> list[Port]: ...
     def delete_port(self, key: str) -> None: ...
+
+
+class Access(Protocol):
+    """Who reaches a port on a tenant's network.  A cloud without such networks refuses to make any of it with CloudError 400."""
+
+    def create_group(self, want: WantGroup) -> SecurityGroup:
+        """Its rules are as wanted afterwards, whatever they were."""
+        ...
+
+    def groups_of(self, owner: str) -> list[SecurityGroup]: ...
+    def all_groups(self) -> list[SecurityGroup]: ...
+    def delete_group(self, key: str) -> None:
+        """Raises CloudError 409 while a port has it."""
+        ...
+
+    def create_floating_ip(self, port_key: str, owner: str) -> FloatingIp:
+        """One for each port, from the external network that the port's network is routed to.  Raises CloudError 400 where there is none."""
+        ...
+
+    def floating_ips_of(self, owner: str) -> list[FloatingIp]: ...
+    def all_floating_ips(self) -> list[FloatingIp]: ...
+    def delete_floating_ips(self, owner: str) -> None: ...
+
+
+class ServerGroups(Protocol):
+    """A cloud that has one host refuses to make one with CloudError 400."""
+
+    def create_server_group(self, key: str, owner: str, policy: str) -> ServerGroup: ...
+    def server_groups_of(self, owner: str) -> list[ServerGroup]: ...
+    def all_server_groups(self) -> list[ServerGroup]: ...
+    def delete_server_group(self, key: str) -> None: ...
 
 
 class Volumes(Protocol):
@@ -159,8 +260,51 @@ class Compute(Protocol):
         """Power off and on again; what was enabled in the guest comes back by itself."""
         ...
 
+    def attach_volume(self, key: str, volume_key: str) -> None:
+        """Give the server back a volume that was taken from it; the server sees it after a reboot.  One that it has is left alone."""
+        ...
+
     def delete_server(self, key: str) -> None:
         """Asks for the removal; the server is gone when show_server says so."""
+        ...
+
+
+class Rules(Protocol):
+    """What may reach servers, on the management network and on those of tenants."""
+
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
+        """`ours`: whether a port is this deployment's; what others share is not mendable.  `wanted`: groups as they should be."""
+        ...
+
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
+        """Set right what `wrong` has just found.  May be repeated."""
+        ...
+
+
+class Unfiltered:
+    """Rules of a cloud that has none."""
+
+    def wrong(self, ours: Callable[[Port], bool], wanted: Sequence[WantGroup] = ()) -> list[WrongRule]:
+        return []
+
+    def mend(self, rule: WrongRule, wanted: Sequence[WantGroup] = ()) -> None:
+        raise CloudError(f"Nothing of {rule.key} can be set here.", 400)
+
+
+@dataclass(frozen=True)
+class Nic:
+    """Where a tenant wants to reach a database: a network, a subnet of it or both, and an address in the subnet."""
+
+    network_id: str | None = None
+    subnet_id: str | None = None
+    ip_address: str | None = None
+
+
+class Tenants(Protocol):
+    """What a tenant may use of the cloud, seen with the tenant's own token: the service user sees more than that."""
+
+    def nic(self, token: str, project_id: str, wanted: Nic, *, public: bool) -> Nic:
+        """With the network's id and, where it matters, the subnet's.  Raises CloudError 400 with what is wrong with it."""
         ...
 
 
@@ -171,8 +315,12 @@ class Cloud:
     networks: Networks
     volumes: Volumes
     compute: Compute
+    access: Access
+    groups: ServerGroups
+    objects: "ObjectStore"
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
+    rules: Rules = field(default_factory=Unfiltered)
     server_changes: Changes = field(default_factory=Changes, compare=False)
     """What is told of servers, by their keys."""
     volume_changes: Changes = field(default_factory=Changes, compare=False)

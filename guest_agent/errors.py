@@ -67,3 +67,9 @@ class UpgradeFailed(GuestError):
     """The agent is the one that it was before."""
 
     type = "UpgradeFailed"
+
+
+class TransferFailed(GuestError):
+    """The object store, a program at this end of it, or what came through is not as it should be."""
+
+    type = "TransferFailed"

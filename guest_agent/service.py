@@ -20,6 +20,7 @@ from guest_agent.settings import Settings
 from guest_agent.specs import Account
 from guest_agent.telemetry import addresses
 from guest_agent.telemetry.service import Telemetry
+from guest_agent.transfer.jobs import Transfers
 from guest_agent.upgrade import job as upgrade
 from guest_agent.upgrade.job import Upgrades
 from guest_agent.upgrade.releases import own_release, pin_imports
@@ -35,7 +36,14 @@ class Agent:
     """Answers the methods of the guest protocol."""
 
     def __init__(
-        self, settings: Settings, datastore: Datastore, jobs: Jobs, telemetry: Telemetry, upgrades: Upgrades, boot_id: str
+        self,
+        settings: Settings,
+        datastore: Datastore,
+        jobs: Jobs,
+        telemetry: Telemetry,
+        upgrades: Upgrades,
+        transfers: Transfers,
+        boot_id: str,
     ) -> None:
         self._settings = settings
         self._release = own_release()
@@ -55,6 +63,7 @@ class Agent:
             "job.clean": self._job_clean,
             "telemetry.configure": self._telemetry_configure,
             "agent.receive": upgrades.receive,
+            "transfer.grant": transfers.grant,
         }
 
     def handle(self, method: str, params: Params) -> object:
@@ -145,13 +154,17 @@ def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:
     datastore = load(settings, services, managers)
     upgrades = Upgrades(settings, services)
 
+    transfers = Transfers(settings)
+
     def build(kind: str, spec: dict[str, Any]) -> list[Step]:
+        if kind in transfers.KINDS:
+            return transfers.steps(kind, spec)
         return upgrades.steps(spec) if kind == upgrade.KIND else kinds.steps(datastore, kind, spec)
 
     jobs = Jobs(Journal(settings.state_dir), build)
     boot_id = os.environ.get("COFFER_BOOT_ID") or _kernel_boot_id()
     telemetry = Telemetry(settings, datastore, jobs, boot_id)
-    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, upgrades, boot_id).handle)
+    server = RpcServer(settings.socket, Agent(settings, datastore, jobs, telemetry, upgrades, transfers, boot_id).handle)
     # Before an unfinished job goes on, which may end the agent again: calls wait in the socket for a moment.
     notify_ready()
     jobs.resume()

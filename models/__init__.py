@@ -2,6 +2,7 @@
 
 from models.base import Base, Database
 from models.datastore import Datastore, DatastoreVersion, FlavorRow
+from models.drift import DriftFinding
 from models.event import EventSubscription, OutboxRow
 from models.instance import Instance, InstanceState
 from models.messaging import CatalogueRow, MessagingCounter, MessagingFlavorRow, PoolRow
@@ -16,6 +17,7 @@ __all__ = [
     "Database",
     "Datastore",
     "DatastoreVersion",
+    "DriftFinding",
     "EventSubscription",
     "FlavorRow",
     "GuestTelemetry",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 ACCEPTED, RENAMED, STATUS_RESET = "operation.accepted", "instance.renamed", "instance.status_reset"
+SERVER_LOST, SERVER_BACK = "instance.server_lost", "instance.server_back"
 OPERATION_ENDS = {"DONE": "operation.done", "FAILED": "operation.failed", "CANCELLED": "operation.cancelled"}
 """By the state that an operation ended in."""
 
@@ -19,6 +20,7 @@ USAGE = (
 ENDS: dict[str, tuple[str, ...]] = {
     "InstanceCreate": ("instance.created", "trove.instance.create"),
     "InstanceRestart": ("instance.restarted",),
+    "InstanceRepair": ("instance.repaired",),
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
@@ -27,7 +29,11 @@ ENDS: dict[str, tuple[str, ...]] = {
 
 TYPES: tuple[str, ...] = tuple(
     dict.fromkeys(
-        [ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, *(type for types in ENDS.values() for type in types), *USAGE]
+        [
+            *(ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, SERVER_LOST, SERVER_BACK),
+            *(type for types in ENDS.values() for type in types),
+            *USAGE,
+        ]
     )
 )
 ANY = ".*"

@@ -36,6 +36,9 @@ class Instance(Base):
     flavor_id: Mapped[str] = mapped_column(String(64))
     volume_size: Mapped[int]
     volume_type: Mapped[str | None] = mapped_column(String(255))
+    access: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """{"is_public", "allowed_cidrs"} as asked for; NULL: nothing was."""
+    locality: Mapped[str | None] = mapped_column(String(32))
     datastore_version_id: Mapped[str] = mapped_column(ForeignKey("datastore_versions.id"))
     addresses: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     """[{"address", "type": "private" | "public", "network"}] as shown to the tenant."""

@@ -23,8 +23,24 @@ class Job:
 
 
 @dataclass(frozen=True)
+class UserNetwork:
+    """Where a tenant reaches a database: an address on the tenant's network, a floating IP if it is public, the engine's port, and who
+    is let in (IPv4 or IPv6 networks)."""
+
+    network_id: str
+    port: int
+    allowed_cidrs: list[str]
+    subnet_id: str = ""
+    ip_address: str = ""
+    is_public: bool = False
+
+
+@dataclass(frozen=True)
 class CreateInstance:
-    """Input of InstanceCreate.  `prepare_ref`: the secret that holds the guest's prepare spec (databases, users, passwords)."""
+    """Input of InstanceCreate.  `prepare_ref`: the secret that holds the guest's prepare spec (databases, users, passwords).
+
+    `network`: None where the database answers on the management network.  `root_gb`: size of a root volume; 0: a disk of the host's.
+    """
 
     op: Operation
     name: str
@@ -34,6 +50,10 @@ class CreateInstance:
     volume_type: str = ""
     prepare_ref: str = ""
     root_enabled: bool = False
+    network: UserNetwork | None = None
+    locality: str = ""
+    availability_zone: str = ""
+    root_gb: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,15 @@ class GuestChange:
     op: Operation
     kind: str
     spec_ref: str = ""
+
+
+@dataclass(frozen=True)
+class RepairInstance:
+    """Input of InstanceRepair: the server and the data volume that the instance has."""
+
+    op: Operation
+    server_key: str
+    volume_key: str
 
 
 @dataclass(frozen=True)
@@ -70,16 +99,41 @@ class Want:
     volume_key: str = ""
     name: str = ""
     datastore_version_id: str = ""
+    availability_zone: str = ""
+    user_port_key: str = ""
+    root_volume_key: str = ""
+    group_key: str = ""
+
+
+@dataclass(frozen=True)
+class WantUserPort:
+    """A tenant's port by `key`, and the security group that guards it by `group_key`."""
+
+    op: Operation
+    key: str
+    group_key: str
+    network: UserNetwork
+
+
+@dataclass(frozen=True)
+class WantServerGroup:
+    op: Operation
+    key: str
+    policy: str
 
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """Where the instance's server is; `key` finds it in the cloud."""
+    """Where the instance's server is; `key` finds it in the cloud.
+
+    `addresses`: what the tenant is shown; empty: the management address.
+    """
 
     op: Operation
     key: str
     address: str
     ssh_port: int = 22
+    addresses: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

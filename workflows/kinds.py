@@ -18,6 +18,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "InstanceCreate": Kind("instance:{}", "BUILD", cancellable=True, hears_guests=True),
     "InstanceRestart": Kind("instance:{}", "REBOOT", cancellable=False),
+    "InstanceRepair": Kind("instance:{}", "REBOOT", cancellable=False),
     "InstanceDelete": Kind("instance-delete:{}", "SHUTDOWN", cancellable=False),
     "GuestWrite": Kind("instance:{}", "", cancellable=False),
     "GuestUpgrade": Kind("instance:{}", "", cancellable=False),

@@ -6,12 +6,14 @@ from workflows.guest_upgrade import GuestUpgrade
 from workflows.guest_write import GuestWrite
 from workflows.instance_create import InstanceCreate
 from workflows.instance_delete import InstanceDelete
+from workflows.instance_repair import InstanceRepair
 from workflows.instance_restart import InstanceRestart
 
 WORKFLOWS: tuple[type, ...] = (
     InstanceCreate,
     InstanceDelete,
     InstanceRestart,
+    InstanceRepair,
     GuestWrite,
     GuestUpgrade,
     GuestRead,

@@ -1,11 +1,15 @@
 """Bodies of /instances."""
 
+import ipaddress
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
 from api.schemas.common import Link, Name, NotYet, PageLinks, PageQuery, Password, Text, Whole
 from api.schemas.extensions import NewDatabase, NewUser
+
+LOCALITIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
+MAX_CIDRS = 50
 
 
 class FlavorRef(fields.Raw):
@@ -28,7 +32,66 @@ class NewVolume(Schema):
         validate=validate.Range(min=1, error="Must be at least 1 (GiB)."),
         error_messages={"required": "Volume size was not specified."},
     )
-    type = NotYet()
+    type = Text(
+        allow_none=True,
+        validate=validate.Length(max=255),
+        metadata={"description": "Of the cloud's volume types; without: the default."},
+    )
+
+
+class IPv4(Text):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            return str(ipaddress.IPv4Address(super()._deserialize(value, attr, data, **kwargs)))
+        except ipaddress.AddressValueError:
+            raise ValidationError("Must be an IPv4 address.") from None
+
+
+class Cidr(Text):
+    """An IPv4 network, as its own name for itself: 10.0.0.0/8."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return str(ipaddress.IPv4Network(text, strict=False))
+        except ValueError:
+            raise ValidationError("Must be an IPv4 network such as 10.0.0.0/8.") from None
+
+
+class NewNic(Schema):
+    net_id = fields.UUID(data_key="net-id", metadata={"description": "Another name of `network_id`."})
+    network_id = fields.UUID(metadata={"description": "A network of the project, or one that is shared."})
+    subnet_id = fields.UUID(metadata={"description": "A subnet of it; the network may be left out then."})
+    ip_address = IPv4(metadata={"description": "The database's address in the subnet."})
+
+    @post_load
+    def _place(self, loaded: dict[str, Any], **_: Any) -> dict[str, str]:
+        names = {str(loaded[name]) for name in ("net_id", "network_id") if name in loaded}
+        if len(names) > 1:
+            raise ValidationError("Names two networks: `net-id` is another name of `network_id`.")
+        if not names and "subnet_id" not in loaded:
+            raise ValidationError("Name the network or a subnet of it: `network_id`, `subnet_id`.")
+        if "ip_address" in loaded and "subnet_id" not in loaded:
+            raise ValidationError("Name the subnet that the address is in: `subnet_id`.", "ip_address")
+        place = {"network_id": names.pop() if names else None, "subnet_id": loaded.get("subnet_id")}
+        place["ip_address"] = loaded.get("ip_address")
+        return {name: str(value) for name, value in place.items() if value}
+
+
+class Access(Schema):
+    is_public = fields.Boolean(load_default=False, metadata={"description": "Whether it has a floating IP."})
+    allowed_cidrs = fields.List(
+        Cidr,
+        load_default=list,
+        validate=validate.Length(max=MAX_CIDRS),
+        metadata={"description": "Who may connect, as IPv4 networks; empty: everybody who reaches it."},
+    )
+
+    @post_load
+    def _each_once(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if len(set(loaded["allowed_cidrs"])) < len(loaded["allowed_cidrs"]):
+            raise ValidationError("Names a network twice.", "allowed_cidrs")
+        return loaded
 
 
 class DatastoreChoice(Schema):
@@ -53,13 +116,24 @@ class NewInstance(Schema):
     )
     region_name = Text(allow_none=True, metadata={"description": "Only this deployment's own region."})
 
-    access = NotYet({"is_public": False})
-    availability_zone = NotYet()
+    nics = fields.List(
+        fields.Nested(NewNic),
+        load_default=list,
+        allow_none=True,
+        validate=validate.Length(max=1, error="Has more than one network: a database is reached on one."),
+    )
+    access = fields.Nested(Access, allow_none=True)
+    availability_zone = Text(
+        allow_none=True, validate=validate.Length(max=255), metadata={"description": "Of the server and its volumes."}
+    )
+    locality = Text(
+        allow_none=True,
+        validate=validate.OneOf(["", *LOCALITIES]),
+        metadata={"description": "Whether its servers share a host."},
+    )
     configuration = NotYet()
     configuration_id = NotYet()
-    locality = NotYet()
     modules = NotYet()
-    nics = NotYet()
     replica_count = NotYet(1)
     replica_of = NotYet()
     restorePoint = NotYet()
@@ -175,6 +249,7 @@ class Instance(InstanceInList):
         required=True, metadata={"description": "When the guest reported last; before its first report the same as `updated`."}
     )
     fault = fields.Nested(InstanceFault)
+    locality = fields.String()
     password = fields.String(metadata={"description": "Root's password, in the answer to the create that asked for it."})
     server_id = fields.String(metadata={"description": "For administrators."})
 

@@ -11,16 +11,24 @@ import sys
 from pathlib import Path
 
 from clouds.local import images
+from clouds.local.absent import NoAccess, NoServerGroups
 from clouds.local.layout import Programs, login_name
 from clouds.local.networks import LocalNetworks
+from clouds.local.objects import LocalObjects
 from clouds.local.servers import LocalCompute
 from clouds.local.state import State
 from clouds.local.volumes import LocalVolumes
+from clouds.objects import UrlRules
 from clouds.ports import Cloud
 
 
 def local_cloud(
-    directory: Path, *, python: str = sys.executable, agent_module: str = "guest_agent", ssh_port: int = 2222
+    directory: Path,
+    *,
+    python: str = sys.executable,
+    agent_module: str = "guest_agent",
+    ssh_port: int = 2222,
+    urls: UrlRules | None = None,
 ) -> Cloud:
     """The cloud whose whole state is in `directory`, which is made if need be; keep its path short."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -29,6 +37,9 @@ def local_cloud(
         networks=LocalNetworks(state, ssh_port),
         volumes=LocalVolumes(state),
         compute=LocalCompute(state, Programs(python, agent_module), ssh_port),
+        access=NoAccess(),
+        groups=NoServerGroups(),
+        objects=LocalObjects(state, urls or UrlRules()),
         guest_login=login_name(),
     )
 

@@ -78,7 +78,7 @@ def _wanted_address(text: str, taken: set[str]) -> str:
     if not FIRST < address < LAST:
         raise CloudError(f"{address} is not between {FIRST} and {LAST}.", 400)
     if str(address) in taken:
-        raise CloudError(f"{address} is taken.", 409)
+        raise CloudError(f"{address} is taken.", 400)
     return str(address)
 
 

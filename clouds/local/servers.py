@@ -51,6 +51,23 @@ class LocalCompute:
             initprocess.stop(self._root(record), record["address"])
             self._start(record)
 
+    def attach_volume(self, key: str, volume_key: str) -> None:
+        id = short_id(key)
+        with self._state.working_on(id):
+            record, volume = self._state.servers.read(id), self._state.volumes.read(short_id(volume_key))
+            if record is None or record["phase"] == "deleting":
+                raise CloudError(f"There is no server {key}.", 404)
+            if volume is None or volume["id"] != record["volume_id"]:
+                raise CloudError(f"The volume {volume_key} is not that of server {key}.", 400)
+            if volumes.is_attached(self._state, volume):
+                return
+            # Its processes still hold what has been taken from under them.
+            initprocess.stop(self._root(record), record["address"])
+            try:
+                volumes.attach(self._state, volume)
+            except OSError as error:
+                raise CloudError(f"Volume {volume_key} cannot be attached yet: {error}", 500) from error
+
     def delete_server(self, key: str) -> None:
         id = short_id(key)
         with self._state.working_on(id):

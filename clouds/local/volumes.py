@@ -127,7 +127,8 @@ class LocalVolumes:
         elif record["phase"] == "deleting" or lost:
             status = VolumeStatus.ERROR
         else:
-            status = VolumeStatus.IN_USE if record["id"] in used else VolumeStatus.AVAILABLE
+            in_use = record["id"] in used and is_attached(self._state, record)
+            status = VolumeStatus.IN_USE if in_use else VolumeStatus.AVAILABLE
         return Volume(record["id"], record["key"], record["owner"], record["size_gb"], status)
 
 
@@ -135,6 +136,10 @@ def attach(state: State, record: Record) -> None:
     """Makes the volume's directory usable, after a reboot of the host too.  Raises OSError."""
     if record["kind"] == IMAGE:
         disks.ensure_mounted(_image(state, record["id"]), data_directory(state, record["id"]))
+
+
+def is_attached(state: State, record: Record) -> bool:
+    return record["kind"] != IMAGE or disks.mount_count(data_directory(state, record["id"])) > 0
 
 
 def detach(state: State, record: Record) -> None:

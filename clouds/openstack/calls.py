@@ -6,7 +6,7 @@ more often than needed, and send what the newest release they know of would like
 
 import email.utils
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -64,14 +64,23 @@ class Refused(CloudError):
 class Service:
     """One service's API.  Paths begin below its versioned endpoint."""
 
-    def __init__(self, name: str, adapter: Callable[[], Adapter], microversion: str | None = None) -> None:
-        self._name, self._adapter, self._microversion = name, adapter, microversion
+    def __init__(
+        self, name: str, adapter: Callable[[], Adapter], microversion: str | None = None, bearer: str | None = None
+    ) -> None:
+        self._name, self._adapter, self._microversion, self._bearer = name, adapter, microversion, bearer
+
+    def as_bearer_of(self, token: str) -> "Service":
+        """The same API, asked in the name of whoever has the token."""
+        return Service(self._name, self._adapter, self._microversion, token)
 
     def get(self, path: str, **params: Any) -> Json:
         return self._call("GET", path, params=params)
 
     def post(self, path: str, body: Json) -> Json:
         return self._call("POST", path, json=body)
+
+    def put(self, path: str, body: Json) -> Json:
+        return self._call("PUT", path, json=body)
 
     def delete(self, path: str) -> None:
         """Absence is fine."""
@@ -92,11 +101,20 @@ class Service:
             params = {**params, **dict(parse_qsl(urlsplit(onward).query))}
 
     def _call(self, method: str, path: str, **options: Any) -> Json:
+        answer = self.ask(method, path, **options)
+        return dict(answer.json()) if answer.content else {}
+
+    def ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> requests.Response:
+        """The answer itself, for what is said in headers."""
         if self._microversion:
             options["microversion"] = self._microversion
+        sent = {**_JSON, **(headers or {})}
+        if self._bearer is not None:
+            # The library adds no token then; the endpoint is still that of the service user's catalog.
+            options["authenticated"], sent["X-Auth-Token"] = False, self._bearer
         try:
             answer = self._adapter().request(
-                path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=_JSON, **options
+                path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=sent, **options
             )
         except HttpError as error:  # of Keystone, on the way to a token
             raise CloudError(f"{self._name}: {type(error).__name__}: {error}", 503) from error
@@ -104,7 +122,17 @@ class Service:
             raise CloudError(f"{self._name} does not answer: {type(error).__name__}: {error}", 503) from error
         if answer.status_code >= 400:
             raise _refused(self._name, answer)
-        return dict(answer.json()) if answer.content else {}
+        return answer
+
+    def endpoint(self) -> str:
+        """The URL that paths begin below, as the catalog has it."""
+        try:
+            found = self._adapter().get_endpoint()
+        except ClientException as error:
+            raise CloudError(f"{self._name} does not answer: {type(error).__name__}: {error}", 503) from error
+        if not found:
+            raise CloudError(f"{self._name} is not in the catalog.", 503)
+        return str(found).rstrip("/")
 
 
 _JSON = {"Accept": "application/json"}

@@ -5,8 +5,10 @@ Of two calls that make the same server at once only one gets the volume, which N
 
 import re
 from collections.abc import Set
+from dataclasses import dataclass
 
 from clouds.openstack.calls import Json, Services
+from clouds.openstack.groups import NovaServerGroups
 from clouds.openstack.looks import Looks
 from clouds.openstack.networks import Ports
 from clouds.openstack.settings import Settings
@@ -24,6 +26,9 @@ STATUSES = {
     "ACTIVE": ServerStatus.ACTIVE,
     "PASSWORD": ServerStatus.ACTIVE,
     "VERIFY_RESIZE": ServerStatus.ACTIVE,
+    "MIGRATING": ServerStatus.ACTIVE,
+    "RESIZE": ServerStatus.REBOOT,
+    "REVERT_RESIZE": ServerStatus.REBOOT,
     "REBOOT": ServerStatus.REBOOT,
     "HARD_REBOOT": ServerStatus.REBOOT,
     "ERROR": ServerStatus.ERROR,
@@ -31,10 +36,27 @@ STATUSES = {
 }
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a server is put together from, as the services tell of it.  `root`: a volume, or None: the image on the host's disk."""
+
+    port: Json
+    user_port: Json | None
+    volume: Json
+    root: Json | None
+
+    @property
+    def networks(self) -> list[Json]:
+        """The tenant's network first: the way out is there."""
+        return [{"port": port["id"]} for port in (self.user_port, self.port) if port]
+
+
 class NovaServers:
-    def __init__(self, services: Services, settings: Settings, ports: Ports, volumes: CinderVolumes) -> None:
+    def __init__(
+        self, services: Services, settings: Settings, ports: Ports, volumes: CinderVolumes, groups: NovaServerGroups
+    ) -> None:
         self._nova, self._settings = services.compute, settings
-        self._ports, self._volumes = ports, volumes
+        self._ports, self._volumes, self._groups = ports, volumes, groups
         self._looks = Looks(self._look, settings.poll_interval)
 
     def create_server(self, want: WantServer) -> Server:
@@ -48,7 +70,7 @@ class NovaServers:
                 raise
             # Somebody made it meanwhile; or is about to, and has the volume already.
             if not (found := self._find(want.key)):
-                self._port_and_volume(want)
+                self._parts(want)
                 raise CloudError(str(error), 400 if error.status == 404 else error.status) from error
             return _server(self._keep_one(found))
         address = body["server"]["metadata"]["coffer_address"]
@@ -79,21 +101,46 @@ class NovaServers:
                 how = "HARD"
         self._nova.post(f"/servers/{server['id']}/action", {"reboot": {"type": how}})
 
+    def attach_volume(self, key: str, volume_key: str) -> None:
+        found = [raw for raw in self._find(key) if not _goes_away(raw)]
+        volume = self._volumes.chosen(volume_key)
+        if not found or volume is None:
+            missing = f"volume {volume_key}" if found else f"server {key}"
+            raise CloudError(f"There is no {missing}.", 404)
+        id = min(found, key=_rank)["id"]
+        if any(attachment["server_id"] == id for attachment in volume["attachments"]):
+            return
+        if volume["status"] != "available":
+            raise CloudError(f"Volume {volume_key} is {volume['status']}.", 409)
+        try:
+            self._nova.post(f"/servers/{id}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume["id"]}})
+        except CloudError as error:
+            # Its status may have changed since we looked: the next attempt finds it attached.
+            raise CloudError(str(error), 409 if error.status == 400 else error.status, error.retry_after) from error
+
     def delete_server(self, key: str) -> None:
         for raw in self._find(key):
             self._nova.delete(f"/servers/{raw['id']}")
 
     def _described(self, want: WantServer) -> Json:
-        port, volume = self._port_and_volume(want)
-        address = port["fixed_ips"][0]["ip_address"]
-        channel_port = self._settings.channel_port
+        parts = self._parts(want)
+        address, channel_port = _address(parts.port), self._settings.channel_port
+        root = _disk(0, "image", "local", want.image_id, last=True)
+        if parts.root:
+            root = _disk(0, "volume", "volume", parts.root["id"], last=False)
         server: Json = {
             "name": want.key,
             "flavorRef": want.flavor.id,
-            "imageRef": want.image_id,
-            "networks": [{"port": port["id"]}],
+            "imageRef": "" if parts.root else want.image_id,
+            "networks": parts.networks,
             "config_drive": True,
-            "user_data": user_data(want.boot, address=address, channel_port=channel_port, volume_id=volume["id"]),
+            "user_data": user_data(
+                want.boot,
+                address=address,
+                channel_port=channel_port,
+                volume_id=parts.volume["id"],
+                engine_address=_address(parts.user_port) if parts.user_port else None,
+            ),
             "metadata": {
                 "coffer_key": want.key,
                 "coffer_owner": want.owner,
@@ -102,28 +149,37 @@ class NovaServers:
                 "coffer_channel_port": str(channel_port),
             },
             "tags": [MARK, _tag(want.owner)],
-            "block_device_mapping_v2": [
-                _disk(0, "image", "local", want.image_id, last=True),
-                _disk(-1, "volume", "volume", volume["id"], last=False),
-            ],
+            "block_device_mapping_v2": [root, _disk(-1, "volume", "volume", parts.volume["id"], last=False)],
         }
         if self._settings.keypair:
             server["key_name"] = self._settings.keypair
-        if self._settings.availability_zone:
-            server["availability_zone"] = self._settings.availability_zone
-        return {"server": server}
+        if zone := want.availability_zone or self._settings.availability_zone:
+            server["availability_zone"] = zone
+        hints = {"group": self._groups.group_id(want.group_key)} if want.group_key else {}
+        return {"server": server, **({"os:scheduler_hints": hints} if hints else {})}
 
-    def _port_and_volume(self, want: WantServer) -> tuple[Json, Json]:
+    def _parts(self, want: WantServer) -> _Parts:
         """Raises CloudError 400 when one is missing, 409 when one is not free."""
-        ports, volume = self._ports.find(want.port_key), self._volumes.chosen(want.volume_key)
-        if not ports or volume is None:
-            missing = f"volume {want.volume_key}" if ports else f"port {want.port_key}"
-            raise CloudError(f"Server {want.key} needs the {missing}, which is not there.", 400)
-        if ports[0]["device_id"]:
-            raise CloudError(f"Server {want.key}: port {want.port_key} is in use by {ports[0]['device_id']}.", 409)
+        return _Parts(
+            port=self._port(want, want.port_key),
+            user_port=self._port(want, want.user_port_key) if want.user_port_key else None,
+            volume=self._volume(want, want.volume_key),
+            root=self._volume(want, want.root_volume_key) if want.root_volume_key else None,
+        )
+
+    def _port(self, want: WantServer, key: str) -> Json:
+        if not (found := self._ports.find(key)):
+            raise CloudError(f"Server {want.key} needs the port {key}, which is not there.", 400)
+        if found[0]["device_id"]:
+            raise CloudError(f"Server {want.key}: port {key} is in use by {found[0]['device_id']}.", 409)
+        return found[0]
+
+    def _volume(self, want: WantServer, key: str) -> Json:
+        if (volume := self._volumes.chosen(key)) is None:
+            raise CloudError(f"Server {want.key} needs the volume {key}, which is not there.", 400)
         if volume["status"] != "available":
-            raise CloudError(f"Server {want.key}: volume {want.volume_key} is {volume['status']}.", 409)
-        return ports[0], volume
+            raise CloudError(f"Server {want.key}: volume {key} is {volume['status']}.", 409)
+        return volume
 
     def _keep_one(self, found: list[Json]) -> Json:
         if not found or all(_goes_away(raw) for raw in found):
@@ -158,6 +214,10 @@ def _disk(index: int, source: str, destination: str, uuid: str, *, last: bool) -
         "uuid": uuid,
         "delete_on_termination": last,
     }
+
+
+def _address(port: Json) -> str:
+    return str(port["fixed_ips"][0]["ip_address"])
 
 
 def _tag(owner: str) -> str:

@@ -7,18 +7,16 @@ import hashlib
 import ipaddress
 from functools import cached_property
 
+from clouds.openstack.access import NeutronAccess
 from clouds.openstack.calls import Json, Refused, Services
+from clouds.openstack.marks import OWNED, final
 from clouds.openstack.settings import Settings
 from clouds.ports import CloudError, Port, WantPort
 
-OWNED = "Coffer instance "
-FINAL_FAULTS = {"OverQuota": 403, "IpAddressGenerationFailure": 403}
-"""Refusals that Neutron calls conflicts, and that do not pass by themselves."""
-
 
 class Ports:
-    def __init__(self, services: Services, settings: Settings) -> None:
-        self._services, self._settings = services, settings
+    def __init__(self, services: Services, settings: Settings, access: NeutronAccess) -> None:
+        self._services, self._settings, self._access = services, settings, access
 
     def create_port(self, want: WantPort) -> Port:
         address = _checked(want.ip_address)
@@ -30,7 +28,7 @@ class Ports:
         except Refused as error:
             if error.status == 409 and (found := self.find(want.key)):
                 return _port(found[0])
-            raise _final(error) from error
+            raise final(error) from error
 
     def show_port(self, key: str) -> Port | None:
         found = self.find(key)
@@ -66,6 +64,8 @@ class Ports:
         }
         if want.network_id is None:
             body["security_groups"] = [self._management_group]
+        elif want.group_key:
+            body["security_groups"] = [self._access.group_id(want.group_key)]
         fixed = {"subnet_id": want.subnet_id, "ip_address": address}
         if place := {name: value for name, value in fixed.items() if value}:
             body["fixed_ips"] = [place]
@@ -114,12 +114,6 @@ def _mac(key: str) -> str:
     digest = bytearray(hashlib.sha256(key.encode()).digest()[:6])
     digest[0] = digest[0] & 0xFC | 0x02
     return ":".join(f"{byte:02x}" for byte in digest)
-
-
-def _final(error: Refused) -> CloudError:
-    # A network that is not there will not come by waiting.
-    status = FINAL_FAULTS.get(error.fault, 400 if error.status == 404 else error.status)
-    return CloudError(str(error), status, error.retry_after)
 
 
 def _port(raw: Json) -> Port:

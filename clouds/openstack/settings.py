@@ -1,6 +1,10 @@
-"""What the driver must be told: who it is, and where things are to lie.  The worker fills it from the configuration file."""
+"""What the driver must be told: who it is, and where things are to lie.  It is filled from the configuration file."""
 
 from dataclasses import dataclass, field
+
+from oslo_config.cfg import ConfigOpts
+
+from clouds.objects import UrlRules
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,23 @@ class Settings:
     channel_port: int = 2222
     call_timeout: float = 15.0
     poll_interval: float = 1.0
+    container: str = "coffer"
+    """What the names of containers begin with; the project's id follows."""
+    urls: UrlRules = field(default_factory=UrlRules)
+
+
+def settings_of(conf: ConfigOpts) -> Settings:
+    given = {name: conf.service_credentials[name] for name in Credentials.__dataclass_fields__}
+    given["region_name"] = given["region_name"] or conf.region
+    return Settings(
+        Credentials(**given),
+        conf.network.management_network,
+        conf.network.management_security_group,
+        availability_zone=conf.cloud.availability_zone,
+        volume_type=conf.cloud.volume_type,
+        keypair=conf.guest.nova_keypair,
+        channel_port=conf.guest.channel_port,
+        call_timeout=conf.cloud.call_timeout,
+        poll_interval=conf.cloud.poll_interval,
+        container=conf.objects.container,
+    )

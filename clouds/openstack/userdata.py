@@ -10,8 +10,12 @@ LARGEST = 65535
 """Nova's limit, in bytes of base64."""
 
 
-def user_data(boot: GuestBoot, *, address: str, channel_port: int, volume_id: str) -> str:
-    """base64, as Nova wants it.  Holds the host key and a signature: nobody may log it."""
+def user_data(boot: GuestBoot, *, address: str, channel_port: int, volume_id: str, engine_address: str | None = None) -> str:
+    """base64, as Nova wants it.  Holds the host key and a signature: nobody may log it.
+
+    The channel answers at `address` only, the engine at `engine_address` only; without one the engine answers everywhere.
+    """
+    engine = {"bind_address": engine_address} if engine_address else {}
     settings = {
         "protocol": 1,
         "agent": {
@@ -20,6 +24,7 @@ def user_data(boot: GuestBoot, *, address: str, channel_port: int, volume_id: st
             "version": boot.version,
             "ram_mb": boot.ram_mb,
             "telemetry": boot.telemetry and dict(boot.telemetry),
+            **engine,
         },
         "address": address,
         "channel_port": channel_port,

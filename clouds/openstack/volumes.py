@@ -63,8 +63,10 @@ class CinderVolumes:
         body["metadata"] = {**MARK, "coffer_key": want.key, "coffer_owner": want.owner}
         if kind := want.volume_type or self._settings.volume_type:
             body["volume_type"] = kind
-        if self._settings.availability_zone:
-            body["availability_zone"] = self._settings.availability_zone
+        if zone := want.availability_zone or self._settings.availability_zone:
+            body["availability_zone"] = zone
+        if want.image_id:
+            body["imageRef"] = want.image_id
         return body
 
     def _keep_one(self, found: list[Json]) -> Json:

@@ -57,7 +57,7 @@ def post_to(value: object, where: str) -> PostTo:
     taken = fields.take(
         value,
         where,
-        {"url": _url, "expires": _expires, **dict.fromkeys(("project", "paths", "methods", "signature"), _printable)},
+        {"url": http_url, "expires": _expires, **dict.fromkeys(("project", "paths", "methods", "signature"), _printable)},
     )
     return PostTo(**taken)
 
@@ -83,7 +83,7 @@ def _expires(value: object, where: str) -> str:
     return text
 
 
-def _url(value: object, where: str) -> str:
+def http_url(value: object, where: str) -> str:
     url = _printable(value, where)
     try:
         parts = urlsplit(url)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from clouds.ports import ServerStatus, VolumeStatus
 from models import InstanceState, OperationRow, OperationState
 from tests.support.world import World
 
@@ -80,6 +81,21 @@ def restart_failed(world: World, row: OperationRow) -> None:
     assert world.instance(row.instance_id).fault_message
 
 
+def broken(world: World, instance_id: str) -> World:
+    """Somebody has switched the server off, and taken its volume away, behind our back."""
+    world.take_away(instance_id)
+    world.eventually(lambda: world.cloud.compute.servers_of(instance_id)[0].status is ServerStatus.SHUTOFF)
+    return world
+
+
+def repair_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+    (server,) = world.cloud.compute.servers_of(row.instance_id)
+    (volume,) = world.cloud.volumes.volumes_of(row.instance_id)
+    assert (server.status, volume.status) == (ServerStatus.ACTIVE, VolumeStatus.IN_USE)
+    assert world.doubled() == []
+
+
 def write_done(world: World, row: OperationRow) -> None:
     _instance_is(world, row, InstanceState.READY)
 
@@ -125,6 +141,13 @@ SCENARIOS: dict[str, Scenario] = {
             lambda world, instance_id: world.restart(instance_id),
             steps=("claim", "1", "finish"),
             done=restart_done,
+            failed=restart_failed,
+        ),
+        Scenario(
+            "InstanceRepair",
+            lambda world, instance_id: broken(world, instance_id).repair(instance_id),
+            steps=("claim", "1", "2", "3", "finish"),
+            done=repair_done,
             failed=restart_failed,
         ),
         Scenario(

@@ -19,7 +19,14 @@ from tests.support.world import Temporal, Zygote
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(600)]
 
 PORTS, VOLUMES, SERVERS = r"/ports$", r"/volumes$", r"/servers$"
-CREATES = pytest.mark.parametrize("path", [PORTS, VOLUMES, SERVERS], ids=["port", "volume", "server"])
+CREATES = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(PORTS, id="port"),
+        pytest.param(VOLUMES, id="volume"),
+        pytest.param(SERVERS, id="server", marks=pytest.mark.short),
+    ],
+)
 LISTS = {"port": r"/ports$", "volume": r"/volumes/detail$", "server": r"/servers/detail$"}
 CREATE, DELETE = SCENARIOS["InstanceCreate"], SCENARIOS["InstanceDelete"]
 

@@ -42,7 +42,7 @@ class Desk:
         id = new_id()
         usual = {"state": InstanceState.READY, "server_key": "server", "flavor_id": "f", "volume_size": 1}
         with self.database.write() as s:
-            s.add(Instance(id=id, project_id=project_id, name="0", datastore_version_id="v", **usual, **fields))
+            s.add(Instance(id=id, project_id=project_id, name="0", datastore_version_id="v", **(usual | fields)))
         return id
 
     def subscribe(self, queue: str = "news", **fields: Any) -> str:

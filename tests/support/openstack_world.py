@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from clouds.ports import CloudError
+from clouds.ports import CloudError, VolumeStatus
 from models import Instance
+from tests.support.cloudaudit import audit, more_than
 from tests.support.testbed import MANAGEMENT, POLL_SECONDS, Bed
 from tests.support.world import ROOT, Temporal, World, Zygote
 
@@ -25,17 +26,18 @@ class OpenStackWorld(World):
         flavor_id: str = "",
         image_id: str = "",
         no_progress_deadline: float = 60.0,
+        options: str = "",
         **cloud: Any,
     ) -> None:
         """`cloud`: more options of [cloud]."""
         self.bed = bed
         self._cloud = cloud
         self._no_progress_deadline = no_progress_deadline
-        self._before = set(bed.held())
+        self._before = audit(bed)
         self.manager = "stub"
         self.flavor_id = flavor_id or bed.flavor_id
         self.image_id = image_id or bed.image(self.agent_module, guest_command(self.agent_module))
-        super().__init__(temporal, zygote)
+        super().__init__(temporal, zygote, options=options)
 
     def _cloud_options(self) -> str:
         return cloud_options(self.bed, **self._cloud)
@@ -43,8 +45,19 @@ class OpenStackWorld(World):
     def _guest_options(self) -> str:
         return f"{super()._guest_options()}\nno_progress_deadline = {self._no_progress_deadline}"
 
+    def take_away(self, instance_id: str) -> None:
+        (server,), (volume,) = self.cloud.compute.servers_of(instance_id), self.cloud.volumes.volumes_of(instance_id)
+        compute = self.bed.service.compute
+        compute.delete_volume_attachment(server.id, volume.id)
+        self.eventually(lambda: self.cloud.volumes.volumes_of(instance_id)[0].status is VolumeStatus.AVAILABLE, self.patience)
+        self.switch_off(instance_id)
+
+    def switch_off(self, instance_id: str) -> None:
+        (server,) = self.cloud.compute.servers_of(instance_id)
+        self.bed.service.compute.stop_server(server.id)
+
     def left(self) -> list[str]:
-        return sorted(set(self.bed.held()) - self._before)
+        return more_than(self.bed, self._before)
 
     def doubled(self) -> list[int]:
         """Nova runs each server once."""

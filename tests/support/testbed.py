@@ -24,6 +24,7 @@ FLAVOR = "tb.tiny"
 POLL_SECONDS = 0.5
 GUESTS_SEE = 40
 BROKER = 21
+CHANNEL_PORT, ENGINE_PORTS = 2222, (3306, 5432, 6379)
 
 _sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
@@ -86,24 +87,47 @@ class Bed:
             )
         return str(found.id)
 
+    @contextlib.contextmanager
+    def tenant(self, name: str) -> Iterator[Any]:
+        """alice's or bob's view."""
+        with _connected(name) as found:
+            yield found
+
     def held(self) -> list[str]:
-        """Servers, volumes and ports of the service project, each as a word and a name."""
+        """What of servers, volumes and networks the service project has, each as a word and a name."""
         compute, volumes, network = self.service.compute, self.service.block_storage, self.service.network
         found = [f"server {one.name}" for one in compute.servers(details=False)]
         found += [f"volume {one.name}" for one in volumes.volumes(details=False)]
-        ports = network.ports(project_id=self.service.current_project_id)
-        return sorted(found + [f"port {one.name}" for one in ports if not one.device_owner.startswith("network:")])
+        mine = {"project_id": self.service.current_project_id}
+        found += [f"port {one.name}" for one in network.ports(**mine) if not one.device_owner.startswith("network:")]
+        found += [f"group {one.name}" for one in network.security_groups(**mine) if one.name not in ("default", MANAGEMENT)]
+        found += [f"floating {one.description}" for one in network.ips(**mine)]
+        return sorted(found + [f"server group {one.name}" for one in compute.server_groups()])
 
     def left(self) -> list[str]:
         return self.held()
 
 
 @contextlib.contextmanager
-def testbed() -> Iterator[Bed]:
-    """Connected, with a management network, a security group and a flavor."""
+def _connected(who: str) -> Iterator[Any]:
     # Whose configuration this is matters only here: Coffer is given credentials, as by an operator.
     loaded = openstack.config.OpenStackConfig(config_files=[CLOUDS_FILE], load_envvars=False)
-    service, operator = (openstack.connection.Connection(config=loaded.get_one(f"testbed-{who}")) for who in ("service", "admin"))
+    found = openstack.connection.Connection(config=loaded.get_one(f"testbed-{who}"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@contextlib.contextmanager
+def testbed() -> Iterator[Bed]:
+    """Connected, with a management network, a security group and a flavor."""
+    with contextlib.ExitStack() as stack:
+        yield _bed(stack)
+
+
+def _bed(stack: contextlib.ExitStack) -> Bed:
+    service, operator = (stack.enter_context(_connected(who)) for who in ("service", "admin"))
     auth = service.config.auth
     credentials = Credentials(
         auth_url=auth["auth_url"],
@@ -115,17 +139,18 @@ def testbed() -> Iterator[Bed]:
     )
     _management(service)
     flavor = operator.compute.find_flavor(FLAVOR, ignore_missing=False)
-    try:
-        yield Bed(service, operator, credentials, flavor.id)
-    finally:
-        service.close()
-        operator.close()
+    return Bed(service, operator, credentials, flavor.id)
 
 
 def _management(service: Any) -> None:
     network = service.network
-    if not network.find_security_group(MANAGEMENT):
-        network.create_security_group(name=MANAGEMENT, description="the guest channel, in")
+    group = network.find_security_group(MANAGEMENT)
+    if not group:
+        group = network.create_security_group(name=MANAGEMENT, description="the guest channel, and engines, in")
+    there = {rule["port_range_min"] for rule in group.security_group_rules if rule["direction"] == "ingress"}
+    for port in {CHANNEL_PORT, *ENGINE_PORTS} - there:
+        span = {"protocol": "tcp", "port_range_min": port, "port_range_max": port, "remote_ip_prefix": CIDR}
+        network.create_security_group_rule(security_group_id=group.id, direction="ingress", **span)
     if not network.find_network(MANAGEMENT):
         made = network.create_network(name=MANAGEMENT)
         network.create_subnet(name=MANAGEMENT, network_id=made.id, ip_version=4, cidr=CIDR, is_dhcp_enabled=False)

@@ -22,8 +22,11 @@ from temporalio.worker import Replayer
 
 import config
 from activities.events import DELIVER, EXISTS, SUBJECT
+from activities.reconcile import LOOK, WATCH
 from api.operations import SEARCH_ATTRIBUTES, Caller, Operations
 from api.temporal_bridge import TemporalBridge
+from clouds.local import initprocess, volumes
+from clouds.local.state import State
 from messaging.service import Messaging
 from models import (
     Base,
@@ -45,7 +48,7 @@ from security.codec import data_converter
 from security.vault import Vault
 from tests.support.audit import inits_of, left_of
 from worker import cloud_of
-from workflows.contracts import CreateInstance, GuestChange, Job, Operation
+from workflows.contracts import CreateInstance, GuestChange, Job, Operation, RepairInstance
 from workflows.registry import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
@@ -172,6 +175,9 @@ activity_threads = {self.threads}
 keyring_file = {self.directory}/keyring.json
 {self._cloud_options()}
 {self._guest_options()}
+[reconcile]
+interval = 0
+watch_interval = 0
 {self.options}
 """
         path = self.directory / "coffer.conf"
@@ -238,6 +244,11 @@ keyring_file = {self.directory}/keyring.json
     def restart(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
 
+    def repair(self, instance_id: str) -> OperationRow:
+        (volume,) = self.cloud.volumes.volumes_of(instance_id)
+        server_key = str(self.instance(instance_id).server_key)
+        return self._begin(instance_id, "InstanceRepair", lambda op: RepairInstance(op, server_key, volume.key))
+
     def upgrade(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "GuestUpgrade", lambda op: Job(op))
 
@@ -268,6 +279,19 @@ keyring_file = {self.directory}/keyring.json
             row = self.operations.record(s, "InstanceDelete", job, CALLER)
         self.operations.start(row)
         return row
+
+    def take_away(self, instance_id: str) -> None:
+        """As somebody without Coffer does: the server's power and its volume."""
+        self.switch_off(instance_id)
+        state = State(self.directory / "c")
+        (volume,) = self.cloud.volumes.volumes_of(instance_id)
+        record = state.volumes.read(volume.id)
+        assert record
+        volumes.detach(state, record)
+
+    def switch_off(self, instance_id: str) -> None:
+        (server,) = self.cloud.compute.servers_of(instance_id)
+        initprocess.stop(self.directory / "c" / "servers" / server.id, server.address)
 
     # -- workers
 
@@ -398,7 +422,7 @@ keyring_file = {self.directory}/keyring.json
     async def _end_duties(self) -> None:
         """Nobody will be there for them, and the server would go on asking."""
         queue = self.conf.temporal.task_queue
-        for name in ("telemetry.renew", "messages.sweep", EXISTS):
+        for name in ("telemetry.renew", "messages.sweep", EXISTS, WATCH, LOOK):
             with suppress(RPCError):
                 await self.client.get_schedule_handle(f"duty:{queue}:{name}").delete()
         for name in ("telemetry.drain:default", f"{DELIVER}:{SUBJECT}"):

@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,13 +31,17 @@ class Refused(Exception):
 
 
 class Cli:
-    def __init__(self, cloud: str) -> None:
+    """As the user of one of clouds.yaml's clouds, or as whoever the variables of `login` (OS_USERNAME and the like) name."""
+
+    def __init__(self, cloud: str = "", login: Mapping[str, str] | None = None) -> None:
         self.cloud = cloud
+        self.login = dict(login or {})
 
     def run(self, *args: str) -> str:
         ours, theirs = SPAWN.Pipe()
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        process = SPAWN.Process(target=_openstack, args=(theirs, ["--os-cloud", self.cloud, *args], environment))
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | self.login
+        who = ["--os-cloud", self.cloud] if self.cloud else []
+        process = SPAWN.Process(target=_openstack, args=(theirs, [*who, *args], environment))
         process.start()
         theirs.close()
         assert ours.poll(WITHIN), f"no answer from {args}"

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from tests.contract.clients.conftest import client_home, stack
 from tests.contract.clients.openstack_cli import Cli, Refused
 from tests.contract.keystone.conftest import VARIABLE
 from tests.contract.keystone.world import Keystone
-from tests.support.stack import Stack, coffer
+from tests.support.control_plane import announced
+from tests.support.stack import Stack
 
 __all__ = ["client_home", "stack"]
 
@@ -26,26 +26,6 @@ pytestmark = [pytest.mark.openstack, pytest.mark.engines, pytest.mark.timeout(60
 
 ROOT = Path(__file__).parents[3]
 BUILT_WITHIN = 180
-
-
-@contextmanager
-def announced(config: Path) -> Iterator[None]:
-    """In the catalog for the length of the block; what an earlier run has left there goes first."""
-    operator = openstack.connect(cloud="testbed-admin")
-
-    def withdraw() -> None:
-        for service in operator.identity.services():
-            if service.type in ("database", "messaging"):
-                operator.identity.delete_service(service)
-
-    withdraw()
-    try:
-        made = coffer("openstack", "bootstrap", "--config", str(config), timeout=60)
-        assert made.returncode == 0, made.stdout + made.stderr
-        yield
-    finally:
-        withdraw()
-        operator.close()
 
 
 def configured(stack: Stack, keystone: Keystone, port: int) -> Path:
@@ -78,7 +58,7 @@ def announced_api(stack: Stack, real_keystone: Keystone) -> Iterator[str]:
             env={**os.environ, "COFFER_CONFIG": str(config)},
         )
         try:
-            with announced(config):
+            with openstack.connect(cloud="testbed-admin") as operator, announced(config, operator):
                 yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -1,0 +1,123 @@
+"""What looks write down: since when a difference is found, and that what is approved is mended, whoever comes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.drift import Finding, Kind, Repair
+from activities.findings import approve, listed, look, write
+from activities.reconcile import LOOK
+from clouds.ports import WantPort
+from models import InstanceState
+from models.base import utcnow
+from tests.reconcile.conftest import Room
+from workflows.contracts import Duty
+
+LOST = Finding(Kind.LOST, "is missing", "volume", "db-1")
+STRAY = Finding(Kind.ORPHAN, "is left", "port", "db-1", "key", "id", Repair.REMOVE)
+GRACE = timedelta(minutes=2)
+
+
+def look_once(room: Room) -> None:
+    ActivityEnvironment().run(room.rounds().look, Duty(LOOK))
+
+
+def test_a_finding_has_an_age_and_is_forgotten_with_its_cause(room: Room) -> None:
+    begun = utcnow()
+    write(room.database, [LOST, STRAY], now=begun)
+    write(room.database, [LOST], now=begun + timedelta(minutes=1))
+    (row,) = listed(room.database)
+    assert (row.kind, row.first_seen, row.last_seen, row.looks) == ("lost", begun, begun + timedelta(minutes=1), 2)
+    write(room.database, [])
+    assert listed(room.database) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "is_confirmed"), [([], False), ([1], False), ([3], True), ([1, 3], True)], ids=["once", "soon", "later", "often"]
+)
+def test_a_finding_is_confirmed_by_two_looks_that_lie_apart(room: Room, after: list[int], is_confirmed: bool) -> None:
+    begun = utcnow()
+    (seen,) = write(room.database, [LOST], now=begun)
+    for minutes in after:
+        (seen,) = write(room.database, [LOST], now=begun + timedelta(minutes=minutes))
+    assert seen.is_confirmed(GRACE) is is_confirmed
+
+
+def test_one_that_comes_again_begins_anew(room: Room) -> None:
+    begun = utcnow()
+    for minutes, found in enumerate([[LOST], [], [LOST]]):
+        seen = write(room.database, found, now=begun + timedelta(minutes=3 * minutes))
+    assert not seen[0].is_confirmed(GRACE)
+
+
+def test_a_look_at_servers_forgets_nothing_of_other_things(room: Room) -> None:
+    write(room.database, [LOST, STRAY])
+    write(room.database, [], thing="server", kinds=(Kind.LOST,))
+    assert len(listed(room.database)) == 2
+    write(room.database, [], thing="volume", kinds=(Kind.LOST,))
+    assert [row.kind for row in listed(room.database)] == ["orphan"]
+
+
+def test_looks_at_once_write_one_row_of_each(room: Room) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: write(room.database, [LOST, STRAY]), range(8)))
+    rows = listed(room.database)
+    assert sorted(row.kind for row in rows) == ["lost", "orphan"]
+    assert {row.looks for row in rows} == {8}
+
+
+def test_what_was_approved_is_mended_by_the_next_look(room: Room) -> None:
+    """As after the death of the command that was about to do so."""
+    id, key = room.instance(state=InstanceState.DELETED)
+    room.things(id, key)
+    before = {found.key for found in look(room.database, room.cloud).found}
+    assert before == {f"{key}port", f"{key}volume", f"{key}server"}
+    look_once(room)
+    look_once(room)
+    assert len(room.cloud.networks.ports()) == 1, "nobody has approved it"
+    approve(room.database, [row.id for row in listed(room.database)])
+    look_once(room)
+    assert (room.cloud.compute.servers(), room.cloud.volumes.volumes(), room.cloud.networks.ports()) == ([], [], [])
+    assert listed(room.database) == []
+
+
+def test_what_was_approved_and_is_gone_meanwhile_is_forgotten(room: Room) -> None:
+    id, key = room.instance(state=InstanceState.DELETED)
+    room.cloud.networks.create_port(WantPort(f"{key}port", id))
+    look_once(room)
+    approve(room.database, [row.id for row in listed(room.database)])
+    room.cloud.networks.delete_port(f"{key}port")
+    look_once(room)
+    assert listed(room.database) == []
+
+
+def test_what_cannot_be_removed_says_why_and_stays_approved(room: Room) -> None:
+    id, key = room.instance(state=InstanceState.DELETED)
+    port = room.cloud.networks.create_port(WantPort(f"{key}port", id))
+    other, other_key = room.instance()
+    room.put_server(other, f"{other_key}server", port_id=port.id)
+    look_once(room)
+    approve(room.database, [row.id for row in listed(room.database) if row.key == port.key])
+    look_once(room)
+    (row,) = (row for row in listed(room.database) if row.key == port.key)
+    assert "in use" in row.error
+    room.cloud.compute.delete_server(f"{other_key}server")
+    look_once(room)
+    assert room.cloud.networks.show_port(port.key) is None
+
+
+def test_what_an_operation_begins_to_change_during_a_look_is_left_out(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    id, _key = room.instance()
+    listing = room.cloud.networks.ports
+
+    def begun_meanwhile() -> object:
+        with room.database.write() as s:
+            room_instance = s.get_one(type(room.read(id)), id)
+            room_instance.generation += 1
+        return listing()
+
+    assert {found.instance for found in look(room.database, room.cloud).found} == {id}
+    monkeypatch.setattr(room.cloud.networks, "ports", begun_meanwhile)
+    assert look(room.database, room.cloud).found == []
