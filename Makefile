@@ -58,12 +58,12 @@ testbed-down:  ## stop it and forget what is in it (ARGS=--purge: its software t
 e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the driver's contract (brings it up and down; about 15 minutes)
 	$(call ON_TESTBED,$(PYTEST) -n 0 -m "openstack and not slow" tests/e2e tests/contract/clouds $(ARGS))
 
+e2e-openstack-short: bootstrap-dev  ## what every push runs of it: a whole life, a failed create, a lost answer, the heart of the contract (4 minutes)
+	$(call ON_TESTBED,$(ON_OPENSTACK_SHORT) $(ARGS))
+
 image-qemu: export TESTBED_VIRT = libvirt
 image-qemu: bootstrap-dev  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; half an hour)
 	$(call ON_TESTBED,$(PYTEST) -n 0 --durations=0 -m "openstack and slow" tests/e2e/test_openstack_image.py $(ARGS))
-
-e2e-openstack-short: bootstrap-dev  ## what every push runs of it: a whole life, a failed create, a lost answer, the heart of the contract (4 minutes)
-	$(call ON_TESTBED,$(ON_OPENSTACK_SHORT) $(ARGS))
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (an hour)
 	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 0 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))

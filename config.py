@@ -140,29 +140,6 @@ NETWORK = [
         help="Addresses of the management network, where `coffer openstack bootstrap` makes it; SSH is let in from them.",
     ),
 ]
-NOTIFICATIONS = [
-    cfg.StrOpt(
-        "transport_url",
-        default="",
-        secret=True,
-        help="Where Nova and Cinder send their notifications, as they have it: rabbit://user:password@host:5672/vhost, more hosts "
-        "after commas.  Waits for servers and volumes then end on word of them.  Empty: they are asked for, and nothing else.",
-    ),
-    cfg.ListOpt(
-        "exchanges",
-        default=["nova", "openstack"],
-        help="Exchanges of theirs (control_exchange): Cinder's is named openstack unless told otherwise.",
-    ),
-    cfg.ListOpt("topics", default=["notifications", "versioned_notifications"], help="Topics that are sent to."),
-    cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker, and check its certificate."),
-    cfg.StrOpt("cacert", default="", help="Certificates (PEM) it is checked against; empty: those of the system."),
-    cfg.FloatOpt(
-        "longest_rest",
-        default=15.0,
-        min=1,
-        help="Seconds between two looks at what is waited for while word comes of such things; it may be lost.",
-    ),
-]
 OBJECTS = [
     cfg.StrOpt(
         "container",
@@ -187,6 +164,29 @@ OBJECTS = [
         min=1,
         max=1024,
         help="MiB of a segment.  A guest keeps one in memory; an object has at most 1000.",
+    ),
+]
+NOTIFICATIONS = [
+    cfg.StrOpt(
+        "transport_url",
+        default="",
+        secret=True,
+        help="Where Nova and Cinder send their notifications, as they have it: rabbit://user:password@host:5672/vhost, more hosts "
+        "after commas.  Waits for servers and volumes then end on word of them.  Empty: they are asked for, and nothing else.",
+    ),
+    cfg.ListOpt(
+        "exchanges",
+        default=["nova", "openstack"],
+        help="Exchanges of theirs (control_exchange): Cinder's is named openstack unless told otherwise.",
+    ),
+    cfg.ListOpt("topics", default=["notifications", "versioned_notifications"], help="Topics that are sent to."),
+    cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker, and check its certificate."),
+    cfg.StrOpt("cacert", default="", help="Certificates (PEM) it is checked against; empty: those of the system."),
+    cfg.FloatOpt(
+        "longest_rest",
+        default=15.0,
+        min=1,
+        help="Seconds between two looks at what is waited for while word comes of such things; it may be lost.",
     ),
 ]
 MESSAGING = [
@@ -275,8 +275,8 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "guest": GUEST,
     "service_credentials": SERVICE_CREDENTIALS,
     "network": NETWORK,
-    "notifications": NOTIFICATIONS,
     "objects": OBJECTS,
+    "notifications": NOTIFICATIONS,
     "messaging": MESSAGING,
     "telemetry": TELEMETRY,
     "events": EVENTS,

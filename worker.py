@@ -32,6 +32,7 @@ from activities.steps import StepLog
 from api.operations import Operations
 from api.temporal_bridge import TemporalBridge
 from clouds.local import local_cloud
+from clouds.local.objectserver import serving
 from clouds.objects import UrlRules
 from clouds.ports import Cloud
 from guests.pool import GuestPool
@@ -137,6 +138,8 @@ def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Data
         urls=urls,
         reconcile=reconciler(conf, database, cloud),
         guests_flavor=conf.telemetry.flavor,
+        segment_size=conf.objects.segment_size << 20,
+        object_url_lifetime=conf.objects.url_lifetime,
         silence=silence,
     )
 
@@ -210,6 +213,11 @@ async def connected(conf: ConfigOpts, converter: Any) -> Client:
             await asyncio.sleep(0.5)
 
 
+def _objects_served(conf: ConfigOpts) -> AbstractContextManager[object]:
+    """The local cloud's object store has no process of its own."""
+    return serving(Path(conf.cloud.local_directory)) if conf.cloud.driver == "local" else nullcontext()
+
+
 async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
     """Until SIGTERM or SIGINT; activities then have some seconds to end or hand over."""
     stop = asyncio.Event()
@@ -224,11 +232,12 @@ async def run(conf: ConfigOpts, extra: Sequence[Interceptor] = ()) -> None:
         asyncio.create_task(dispatch_forever(conf, converter)),
         asyncio.create_task(keep_duties(Keeper(client, conf.temporal.task_queue, duties(c)))),
     ]
-    with listening(conf, c.cloud):
+    with _objects_served(conf), listening(conf, c.cloud):
         async with build(conf, c, steps, extra):
             log.info("polling", queue=conf.temporal.task_queue, address=conf.temporal.address)
             await asyncio.wait([asyncio.create_task(stop.wait()), *errands], return_when=asyncio.FIRST_COMPLETED)
     c.bell.close()
+    c.events.close()
     for errand in errands:
         if errand.done():
             errand.result()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 import structlog
 from sqlalchemy import select
@@ -44,6 +45,8 @@ COLLECT = 0.25
 """After a batch that was not full: so that many small posts make one batch."""
 TELL_EVERY = 60.0
 MOST_REMEMBERED = 100_000
+MOST_OF_ENGINE = 10
+"""Reports of one guest in a batch that are written one after the other: the newest, and changes of its engine's state before it."""
 
 log = structlog.get_logger(__name__)
 
@@ -106,17 +109,21 @@ class DrainActivities:
 
     def _take_in(self, gathered: Sequence[Gathered], tally: Tally) -> list[Report]:
         now, known_until = utcnow(), self._urls.lifetime / 2
-        newest: dict[str, tuple[Report, datetime]] = {}
+        telling: dict[str, list[tuple[Report, datetime]]] = {}
         for message in gathered:
             report = self._read(message, tally)
-            held = newest.get(report.instance_id) if report else None
-            if report and (held is None or report.place > held[0].place):
-                newest[report.instance_id] = report, now - timedelta(seconds=message.age)
+            held = telling.setdefault(report.instance_id, []) if report else []
+            if report and (not held or report.place > held[-1][0].place):
+                if held and not held[-1][0].of_engine:
+                    held.pop()
+                held[: 1 - MOST_OF_ENGINE] = []
+                held.append((report, now - timedelta(seconds=message.age)))
         # Whoever posted then had a URL, and was given another one when less than half of its life was left.
-        entries = [Entry(report, at, at + known_until) for report, at in newest.values()]
-        records.write(self._database, entries)
-        tally.add(messages=len(gathered), written=len(entries))
-        return [entry.report for entry in entries]
+        entries = [[Entry(report, at, at + known_until) for report, at in held] for held in telling.values()]
+        for wave in zip_longest(*entries):
+            records.write(self._database, [entry for entry in wave if entry])
+        tally.add(messages=len(gathered), written=sum(map(len, entries)))
+        return [held[-1][0] for held in telling.values()]
 
     def _read(self, message: Gathered, tally: Tally) -> Report | None:
         instance_id = instance_of(message.queue)

@@ -23,6 +23,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contracts import Duty
 
@@ -39,7 +40,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Periodic:
-    """A round of `activity` every so often, never two at a time."""
+    """A round of `activity` every so often, never two at a time; with an interval of zero it is off, and what an earlier worker scheduled ends."""
 
     activity: str
     every: timedelta
@@ -62,7 +63,7 @@ class Keeper:
         """Begin what is not running.  Raises RPCError with Temporal away, SQLAlchemyError without SQL: call it again later."""
         for duty in self._duties.periodic:
             if duty.activity not in self._scheduled:
-                await self._schedule(duty)
+                await (self._schedule(duty) if duty.every else self._unschedule(duty))
                 self._scheduled.add(duty.activity)
         for standing in self._duties.standing:
             for subject in await asyncio.to_thread(standing.subjects):
@@ -85,6 +86,13 @@ class Keeper:
             await self._client.create_schedule(schedule_id, wanted)
         except ScheduleAlreadyRunningError:
             await self._client.get_schedule_handle(schedule_id).update(lambda now: _with_interval(now, wanted))
+
+    async def _unschedule(self, duty: Periodic) -> None:
+        try:
+            await self._client.get_schedule_handle(f"duty:{self._queue}:{duty.activity}").delete()
+        except RPCError as e:
+            if e.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     def _schedule_of(self, duty: Periodic) -> Schedule:
         return Schedule(

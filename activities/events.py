@@ -33,13 +33,16 @@ class EventActivities:
         self._rung: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def duties(self) -> Duties:
-        periodic = [Periodic(EXISTS, self._existence.every)] if self._existence.every else []
-        return Duties([Standing(DELIVER, lambda: [SUBJECT] if self._delivery.wanted() else [])], periodic)
+        standing = Standing(DELIVER, lambda: [SUBJECT] if self._delivery.wanted() else [])
+        return Duties([standing], [Periodic(EXISTS, self._existence.every)])
 
     def ring(self) -> None:
         """Events have been committed here."""
         self._wake("", "")
         self._bell.ring("", "")
+
+    def close(self) -> None:
+        self._bell.close()
 
     @activity.defn(name=DELIVER)
     async def deliver(self, duty: Duty) -> bool:

@@ -16,17 +16,18 @@ from activities.errors import GUEST_UNREACHABLE, REJECTED, final, guest_errors
 from activities.waiting import still_wanted
 from clouds.ports import GuestBoot
 from guests.archive import Archive, ArchiveError, build_archive
-from guests.client import GuestClient
+from guests.client import GuestClient, Result
 from guests.jobs import JobStatus, run_job
 from guests.keys import new_key_pair
 from guests.pool import GuestPool
+from guests.transfer import Granted, run_transfer
 from guests.transport import Endpoint
 from guests.upgrade import upgrade_agent
 from models import Database, DatastoreVersion, GuestTelemetry, Instance
 from models.base import utcnow
 from security.vault import Vault
 from telemetry.urls import GuestUrls
-from workflows.contracts import GuestJob, GuestQuestion, JobLook, Operation
+from workflows.contracts import GuestJob, GuestQuestion, JobLook, ObjectTransfer, Operation
 from workflows.options import SCALE
 
 CHANNEL_KEY = "channel-key"
@@ -112,6 +113,23 @@ class GuestActivities:
                 no_progress_deadline=self._no_progress_deadline,
             )
 
+    def transfer(self, transfer: ObjectTransfer, kind: str, spec: dict[str, Any], granted: Granted) -> Result:
+        """See a job through that sends to the object store or reads from it.  Raises ApplicationError; CloudError where a URL can't be made."""
+        with guest_errors():
+            return run_transfer(
+                self._connect(transfer.op.instance_id),
+                transfer.job_id,
+                transfer.op.generation,
+                kind,
+                spec,
+                granted,
+                on_progress=self._heard,
+                pause=_Patience(),
+                call_deadline=self._call_deadline,
+                no_progress_deadline=self._no_progress_deadline,
+                beat=min(4.0, 6 * SCALE),
+            )
+
     def _heard(self, status: JobStatus) -> None:
         words = f"{status.progress.step}, {status.progress.done} of {status.progress.total}" if status.progress else status.state
         self._tell(words)
@@ -147,9 +165,13 @@ class GuestActivities:
             return client.call(question.method, question.params, min(question.deadline, self._call_deadline))
 
     def configure_telemetry(self, instance_id: str, settings: Mapping[str, Any], deadline: float) -> None:
-        """Tell the guest where to report to.  Raises GuestError, GuestUnreachable, HostKeyMismatch; ApplicationError without a server."""
+        """Tell the guest where to report to, and above what, should it have lost count of its starts.  Raises GuestError, GuestUnreachable,
+        HostKeyMismatch; ApplicationError without a server."""
         with self._connect(instance_id)() as client:
-            client.call("telemetry.configure", dict(settings), deadline)
+            posted = client.call("telemetry.configure", dict(settings), deadline)
+            heard = self._heard_last(instance_id)
+            if (posted["epoch"], posted["number"]) < heard:
+                client.call("telemetry.configure", {**settings, "epoch_above": heard[0]}, deadline)
 
     def boot(self, instance_id: str, version: DatastoreVersion, ram_mb: int) -> GuestBoot:
         """What the new server must know; only ever handed to the cloud driver."""
@@ -166,6 +188,12 @@ class GuestActivities:
             host_key=host_key,
             telemetry=self._urls.settings(instance_id),
         )
+
+    def _heard_last(self, instance_id: str) -> tuple[int, int]:
+        """Epoch and number of the newest report; zeros without any."""
+        with self._database.read() as s:
+            telemetry = s.get(GuestTelemetry, instance_id)
+        return (telemetry.epoch, telemetry.number) if telemetry else (0, 0)
 
     def _connect(self, instance_id: str, address: str = "", port: int = 0) -> Callable[[], AbstractContextManager[GuestClient]]:
         endpoint = self._endpoint(instance_id, address, port)

@@ -13,8 +13,9 @@ from models.datastore import FlavorRow
 from models.outbox import record_end
 from models.quota import held_by_instance, release
 from security.vault import Vault
+from telemetry.engines import begun
 from telemetry.records import forget
-from workflows.contracts import Operation, Outcome, ServerFacts
+from workflows.contracts import Addresses, Operation, Outcome, ServerFacts
 
 
 class RecordActivities:
@@ -47,6 +48,13 @@ class RecordActivities:
                     addresses=facts.addresses or [{"address": facts.address, "type": "private", "network": None}],
                 )
             )
+
+    @activity.defn(name="records.set_addresses", no_thread_cancel_exception=True)
+    def set_addresses(self, addresses: Addresses) -> None:
+        mine = update(Instance).where(Instance.id == addresses.op.instance_id, Instance.operation_id == addresses.op.id)
+        if addresses.shown:
+            with self._database.write() as s:
+                s.execute(mine.values(addresses=addresses.shown))
 
     @activity.defn(name="records.finish_operation", no_thread_cancel_exception=True)
     def finish_operation(self, out: Outcome) -> None:
@@ -87,6 +95,7 @@ def _settle_restart(s: Session, instance: Instance, row: OperationRow, out: Outc
     if out.ok:
         instance.state = InstanceState.READY
         _clear_fault(instance)
+        begun(s, instance.id)
     elif not out.cancelled:
         instance.state = InstanceState.ERROR
         _note_fault(instance, out)
@@ -117,6 +126,16 @@ def _settle_guest_upgrade(s: Session, instance: Instance, row: OperationRow, out
     """The instance is as well as before: an agent that does not answer has been taken back by its server."""
 
 
+def _settle_access(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance is as well as before; what was refused is the operation's own error."""
+    if out.ok:
+        instance.access = row.input["wanted"]
+
+
+def _settle_object_check(s: Session, instance: Instance, row: OperationRow, out: Outcome) -> None:
+    """The instance was only asked; what it could not do is the operation's own error."""
+
+
 SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceCreate": _settle_create,
     "InstanceRestart": _settle_restart,
@@ -124,6 +143,8 @@ SETTLE: dict[str, Callable[[Session, Instance, OperationRow, Outcome], Any]] = {
     "InstanceDelete": _settle_delete,
     "GuestWrite": _settle_guest_write,
     "GuestUpgrade": _settle_guest_upgrade,
+    "InstanceAccess": _settle_access,
+    "GuestObjectCheck": _settle_object_check,
 }
 """What the end of each kind of operation means for its instance."""
 

@@ -15,6 +15,7 @@ from activities.guest import GuestActivities
 from activities.messages import MessageActivities
 from activities.neutron import NeutronActivities
 from activities.nova import NovaActivities
+from activities.objects import ObjectActivities
 from activities.operations import OperationActivities
 from activities.reconcile import ReconcileActivities
 from activities.records import RecordActivities
@@ -41,6 +42,10 @@ class Collaborators:
     reconcile: ReconcileActivities
     guests_flavor: str = ""
     """Messaging flavor of guests' queues."""
+    segment_size: int = 32 << 20
+    """Bytes of a segment of an object."""
+    object_url_lifetime: int = 3600
+    """Seconds that the cloud's temporary URLs are valid."""
     silence: timedelta = timedelta(seconds=30)
     """For so long a guest may not be heard of before it is dialled."""
 
@@ -52,6 +57,7 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         NovaActivities(c.cloud.compute, c.cloud.groups, c.cloud.server_changes, c.database, c.guests),
         CinderActivities(c.cloud.volumes, c.cloud.volume_changes, c.database),
         NeutronActivities(c.cloud.networks, c.cloud.access),
+        ObjectActivities(c.cloud.objects, c.guests, c.segment_size, c.object_url_lifetime),
         OperationActivities(c.database, c.client),
         c.guests,
         messages,

@@ -18,6 +18,7 @@ from activities.waiting import still_wanted
 from guests.errors import GuestError, GuestUnreachable, HostKeyMismatch
 from models import Database, GuestTelemetry, Instance, InstanceState
 from models.base import utcnow
+from telemetry.engines import tell_silence
 from telemetry.records import forget_gone
 from telemetry.urls import GuestUrls
 from workflows.contracts import Duty
@@ -73,11 +74,17 @@ class RenewalActivities:
             # An agent of an earlier release does not know the method.
             return "refused"
         except (GuestUnreachable, HostKeyMismatch):
+            self._tell_owner(instance_id)
             return "unreachable"
         except ApplicationError:
             # Its server went after the look.
             return "gone"
         return "told"
+
+    def _tell_owner(self, instance_id: str) -> None:
+        """Only of one that does not answer either: a guest may be silent because it is us who did not listen."""
+        with self._database.write() as s:
+            tell_silence(s, instance_id, utcnow() - self._silence)
 
 
 def _each(items: list[str], do: Callable[[str], str]) -> Counter[str]:

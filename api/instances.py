@@ -30,6 +30,9 @@ ROWS = (
         GuestTelemetry.engine_state,
         GuestTelemetry.received_at,
         GuestTelemetry.volume_used,
+        GuestTelemetry.engine_up,
+        GuestTelemetry.deaths,
+        GuestTelemetry.died_at,
     )
     .outerjoin(OperationRow, _HOLDER)
     .outerjoin(GuestTelemetry, GuestTelemetry.instance_id == Instance.id)

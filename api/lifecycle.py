@@ -132,7 +132,7 @@ def given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(instance: Instance, row: OperationRow, version: DatastoreVersion, datastore: Datastore) -> Row:
-    return instance, row.kind, version.name, version.version, datastore.name, None, None, None
+    return instance, row.kind, version.name, version.version, datastore.name, None, None, None, None, None, None
 
 
 # -- delete
@@ -178,12 +178,20 @@ def reserve_for_restart(s: Session, who: Context, instance_id: str, op_id: str) 
 
 
 def upgrade_agent(who: Context, instance_id: str) -> None:
+    _ask_guest(who, instance_id, "GuestUpgrade")
+
+
+def check_objects(who: Context, instance_id: str) -> None:
+    _ask_guest(who, instance_id, "GuestObjectCheck")
+
+
+def _ask_guest(who: Context, instance_id: str, kind: str) -> None:
     parts = services()
     op_id = new_id()
     with parts.database.write() as s:
         generation = reserve_for_restart(s, who, instance_id, op_id)
         op = Operation(op_id, instance_id, who.project_id, generation, who.request_id)
-        row = Operations.record(s, "GuestUpgrade", Job(op), who.caller)
+        row = Operations.record(s, kind, Job(op), who.caller)
     parts.operations.start(row)
 
 

@@ -76,7 +76,9 @@ def _reserved(s: Session, row: OperationRow, op_id: str) -> int:
 GUARDS = {
     "InstanceCreate": _create_again,
     "InstanceRestart": _restart_again,
+    "InstanceAccess": _restart_again,
     "InstanceRepair": _restart_again,
     "InstanceDelete": _delete_again,
     "GuestUpgrade": _restart_again,
+    "GuestObjectCheck": _restart_again,
 }

@@ -19,9 +19,22 @@ from models import (
 )
 from workflows.kinds import KINDS
 
-Row = tuple[Instance, str | None, str, str, str, str | None, datetime | None, int | None]
+Row = tuple[
+    Instance,
+    str | None,
+    str,
+    str,
+    str,
+    str | None,
+    datetime | None,
+    int | None,
+    bool | None,
+    int | None,
+    datetime | None,
+]
 """An instance, the kind of its open operation, its version's name and number, its datastore's name; and of its guest's last report, if there is
-one: the engine's state, when it was received, the bytes used of the volume."""
+one: the engine's state, when it was received, the bytes used of the volume; and what was made of its reports: whether the engine is known
+to be up, how often it has died, when it was seen to have died last."""
 
 ENGINE = {"running": "HEALTHY", "blocked": "BLOCKED", "stopped": "SHUTDOWN", "none": "SHUTDOWN"}
 """The guest's word for its engine, in the words that clients know."""
@@ -31,10 +44,11 @@ UNMEASURED = ("BUILD", "REBOOT", "SHUTDOWN")
 
 @dataclass(frozen=True)
 class Telemetry:
-    """`silent`: the report is older than it should be."""
+    """`silent`: the report is older than it should be.  `awaited`: the engine has not been heard to run since we began it."""
 
     engine: str
     silent: bool = False
+    awaited: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,8 @@ class Viewer:
         engine, received_at = row[5], row[6]
         if engine is None or received_at is None:
             return None
-        return Telemetry(engine, silent=self.silent_before is not None and received_at < self.silent_before)
+        silent = self.silent_before is not None and received_at < self.silent_before
+        return Telemetry(engine, silent, awaited=row[8] is None)
 
     def links(self, collection: str, id: str) -> list[dict[str, str]]:
         return [
@@ -74,7 +89,8 @@ def status_of(instance: Instance, operation_kind: str | None, telemetry: Telemet
     """(status, operating_status) from the lasting state, the kind of the operation that runs on it now, and the guest's last report.
 
     Of a guest that has never reported only operations tell: after a reset of the status nobody has looked at its engine, and HEALTHY is
-    said again once an operation has ended well.
+    said again once an operation has ended well.  Nor does a report count that its engine is not there yet which was made before the
+    operation that began it had ended.
     """
     running = KINDS[operation_kind].status if operation_kind else ""
     if running:
@@ -88,7 +104,9 @@ def status_of(instance: Instance, operation_kind: str | None, telemetry: Telemet
             status, assumed = "ERROR", "ERROR" if instance.server_key else "FAILED"
     if telemetry is None or assumed == "FAILED":
         return status, assumed
-    return status, "UNKNOWN" if telemetry.silent else ENGINE[telemetry.engine]
+    if telemetry.silent:
+        return status, "UNKNOWN"
+    return status, assumed if telemetry.awaited and telemetry.engine in ("stopped", "none") else ENGINE[telemetry.engine]
 
 
 def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
@@ -124,6 +142,7 @@ def access(instance: Instance) -> dict[str, Any]:
 
 def instance_detail(row: Row, viewer: Viewer) -> dict[str, Any]:
     instance, number, received_at, volume_used = row[0], row[3], row[6], row[7]
+    deaths, died_at = row[9], row[10]
     view = instance_in_list(row, viewer)
     view["datastore"]["version_number"] = number
     view["created"] = stamp(instance.created_at)
@@ -133,6 +152,8 @@ def instance_detail(row: Row, viewer: Viewer) -> dict[str, Any]:
         view["locality"] = instance.locality
     if volume_used is not None and view["status"] not in UNMEASURED:
         view["volume"]["used"] = round(volume_used / GIB, 2)
+    if deaths and died_at:
+        view["engine_deaths"], view["engine_died"] = deaths, stamp(died_at)
     if instance.fault_message and instance.fault_at:
         view["fault"] = {
             "message": instance.fault_message,

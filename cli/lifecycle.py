@@ -10,6 +10,7 @@ from cli.errors import CliError
 from cli.http import answers
 from cli.marks import marks
 from cli.statedir import StateDir
+from messaging import bell
 
 STOP_WITHIN = 60.0
 
@@ -19,7 +20,9 @@ def down(state: StateDir) -> bool:
     pid = state.holder()
     if pid is not None:
         _stop_supervisor(state, pid)
-    return stop_leftovers(state) > 0 or pid is not None
+    stopped = stop_leftovers(state) > 0 or pid is not None
+    bell.sweep()  # of what was killed; who ends by itself leaves nothing
+    return stopped
 
 
 def purge(state: StateDir, say: Callable[[str], None]) -> int:

@@ -139,7 +139,7 @@ class Agent:
         return {}
 
     def _telemetry_configure(self, params: Params) -> object:
-        return self._telemetry.configure(addresses.destination(params, "params"))
+        return self._telemetry.configure(*addresses.configuration(params, "params"))
 
 
 def run(arguments: list[str], managers: Mapping[str, str] = MANAGERS) -> None:

@@ -14,7 +14,8 @@ STATUS_TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class UnitStatus:
-    """`deaths`: how often it ended unasked since the server booted; `enabled`: whether it is meant to run."""
+    """`deaths`: how often it ended unasked since the server booted, 0 if init does not count: one that an earlier release has begun
+    serves until the server boots. `enabled`: whether it is meant to run."""
 
     state: str
     pid: int | None
@@ -49,7 +50,7 @@ class Services:
 
     def status(self, name: str) -> UnitStatus:
         status = self._call("status", STATUS_TIMEOUT, name=name)
-        return UnitStatus(status["state"], status["pid"], status["deaths"], status["enabled"])
+        return UnitStatus(status["state"], status["pid"], status.get("deaths", 0), status["enabled"])
 
     def _call(self, method: str, timeout: float | None = None, **params: object) -> dict[str, Any]:
         request = json.dumps({"id": 1, "method": method, "params": params}).encode() + b"\n"

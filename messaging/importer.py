@@ -1,4 +1,4 @@
-"""Taking over the pools and flavors of an existing Zaqar from its SQL management database, in the shape with or without pool groups.
+"""Taking over the pools and flavors of an existing Zaqar from its management database, in the shape with or without pool groups.
 
     plan = Importer(messaging).plan(url)      # reads both sides, connects to the pools, writes nothing
     for finding in plan.findings(): print(*finding)
@@ -8,44 +8,17 @@
 A pool gets the flavor it names itself, otherwise the one whose pool_group is its group.  Queues and messages stay where they are.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
-
-from sqlalchemy import Connection, column, create_engine, func, inspect, make_url, select, table
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import NullPool
 
 from messaging.drivers.registry import capabilities_of, scheme_of
 from messaging.errors import FlavorNotFound, InvalidRequest, MessagingError, PoolNotFound
 from messaging.service import Messaging
 from messaging.stores import probe
-from messaging.values import Json, Pool
-
-
-class NotZaqar(InvalidRequest):
-    """The database cannot be read, or is not Zaqar's."""
-
-
-@dataclass(frozen=True)
-class OldPool:
-    name: str
-    uri: str = field(repr=False)
-    weight: int
-    options: Mapping[str, Json]
-    group: str | None
-    flavor: str | None
-
-
-@dataclass(frozen=True)
-class OldShape:
-    """What Zaqar's database says.  `flavors`: name -> pool_group."""
-
-    pools: Sequence[OldPool]
-    flavors: Mapping[str, str | None]
-    queues: int
+from messaging.values import Pool
+from messaging.zaqar import OldPool, OldShape, read
 
 
 class Finding(NamedTuple):
@@ -107,7 +80,8 @@ class Importer:
         self._messaging = messaging
 
     def plan(self, url: str, *, flavor_of_group: Mapping[str, str] | None = None, uris: Mapping[str, str] | None = None) -> Plan:
-        """`flavor_of_group` decides shared groups; `uris` gives pools a store of Coffer's instead of their old one.  Raises NotZaqar."""
+        """`flavor_of_group` decides shared groups; `uris` gives pools a store of Coffer's instead of their old one.
+        Raises NotZaqar, UnsupportedUri."""
         old = read(url)
         chosen = dict(flavor_of_group or {})
         of_group = _flavors_by_group(old)
@@ -115,7 +89,7 @@ class Importer:
         only = {group: chosen.get(group, names[0]) for group, names in of_group.items() if group not in shared}
         pools = [_converted(pool, only, (uris or {}).get(pool.name, pool.uri)) for pool in old.pools]
         members = {name: tuple(sorted(p.name for p in pools if p.flavor == name)) for name in sorted(old.flavors)}
-        refused = self._refused_pools(pools) | _mixed(pools) | self._refused_flavors(members)
+        refused = self._refused_pools(pools) | _mixed(pools) | self._refused_flavors(members) | _ambiguous(old)
         new = tuple(pool for pool in pools if self._here(pool.name) is None and f"pool {pool.name}" not in refused)
         new_flavors = {name: some for name, some in members.items() if not self._has_flavor(name)}
         return Plan(
@@ -182,50 +156,19 @@ class Importer:
             return False
 
 
-def read(url: str) -> OldShape:
-    """Raises NotZaqar."""
-    try:
-        engine = create_engine(make_url(url), poolclass=NullPool)
-        with engine.connect() as connection:
-            columns = _columns(connection)
-            pools = [_old_pool(row) for row in _rows(connection, "Pools", columns["Pools"])]
-            flavors = {row["name"]: row.get("pool_group") or None for row in _rows(connection, "Flavors", columns["Flavors"])}
-            queues = connection.scalar(select(func.count()).select_from(table("Catalogue"))) if "Catalogue" in columns else 0
-    except ArgumentError:
-        raise NotZaqar("The URL of the database is malformed.") from None
-    except DBAPIError as e:
-        raise NotZaqar(f"Zaqar's database cannot be read ({type(e.orig).__name__}).") from None
-    return OldShape(pools, flavors, queues or 0)
-
-
-def _columns(connection: Connection) -> dict[str, list[str]]:
-    inspector = inspect(connection)
-    there = {name.lower(): name for name in inspector.get_table_names()}
-    if not {"pools", "flavors"} <= set(there):
-        raise NotZaqar("There are no tables Pools and Flavors: this is not Zaqar's management database.")
-    wanted = {"pools": "Pools", "flavors": "Flavors", "catalogue": "Catalogue"}
-    return {name: [one["name"] for one in inspector.get_columns(there[key])] for key, name in wanted.items() if key in there}
-
-
-def _rows(connection: Connection, name: str, columns: Sequence[str]) -> list[dict[str, Json]]:
-    source = table(name, *(column(one) for one in columns))
-    return [dict(row) for row in connection.execute(select(source).order_by(source.c.name)).mappings()]
-
-
-def _old_pool(row: Mapping[str, Json]) -> OldPool:
-    try:
-        options = json.loads(row.get("options") or "{}") or {}
-    except ValueError:
-        raise NotZaqar(f"The options of pool {row['name']} are not JSON.") from None
-    return OldPool(row["name"], row["uri"], row["weight"], options, row.get("group") or None, row.get("flavor") or None)
-
-
 def _flavors_by_group(old: OldShape) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = defaultdict(list)
     for flavor, group in sorted(old.flavors.items()):
         if group is not None:
             found[group].append(flavor)
     return {group: tuple(names) for group, names in found.items()}
+
+
+def _ambiguous(old: OldShape) -> dict[str, str]:
+    several = (
+        "several projects have one of this name with different pool groups, and names are of all projects here: rename it there"
+    )
+    return {f"flavor {name}": several for name in old.ambiguous}
 
 
 def _converted(pool: OldPool, flavor_of: Mapping[str, str], uri: str) -> OldPool:

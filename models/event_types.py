@@ -4,6 +4,9 @@ from collections.abc import Collection, Sequence
 
 ACCEPTED, RENAMED, STATUS_RESET = "operation.accepted", "instance.renamed", "instance.status_reset"
 SERVER_LOST, SERVER_BACK = "instance.server_lost", "instance.server_back"
+ENGINE_DOWN, ENGINE_UP, SILENT, HEARD = "instance.engine_down", "instance.engine_up", "instance.silent", "instance.heard"
+GUESTS = ENGINE_DOWN, ENGINE_UP, SILENT, HEARD
+"""What guests report, or don't."""
 OPERATION_ENDS = {"DONE": "operation.done", "FAILED": "operation.failed", "CANCELLED": "operation.cancelled"}
 """By the state that an operation ended in."""
 
@@ -24,13 +27,15 @@ ENDS: dict[str, tuple[str, ...]] = {
     "InstanceDelete": ("instance.deleted", "trove.instance.delete"),
     "GuestWrite": ("instance.changed",),
     "GuestUpgrade": (),
+    "InstanceAccess": ("instance.access_changed",),
+    "GuestObjectCheck": (),
 }
 """What each kind of operation tells besides its own end when it has ended well."""
 
 TYPES: tuple[str, ...] = tuple(
     dict.fromkeys(
         [
-            *(ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, SERVER_LOST, SERVER_BACK),
+            *(ACCEPTED, *OPERATION_ENDS.values(), RENAMED, STATUS_RESET, SERVER_LOST, SERVER_BACK, *GUESTS),
             *(type for types in ENDS.values() for type in types),
             *USAGE,
         ]

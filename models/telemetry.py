@@ -43,3 +43,16 @@ class GuestTelemetry(Base):
     """As in docs/developer/telemetry.md."""
     url_expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     """Until then at least the guest's URL is valid."""
+
+    engine_up: Mapped[bool | None]
+    """What its owner knows of the engine.  NULL: it has not been heard to run since we began it, so our own word for it counts."""
+    deaths: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """How often it died unasked since the instance was created, whatever boots there were."""
+    died_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the last death was reported."""
+    silent_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Set while its owner has been told that nothing is heard of the guest."""
+
+
+JUDGED = ("engine_up", "deaths", "died_at", "silent_since")
+"""What is no word of the guest's but what was made of them: telemetry/engines.py."""

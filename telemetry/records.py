@@ -25,6 +25,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    or_,
     select,
     text,
     tuple_,
@@ -35,13 +36,15 @@ from sqlalchemy.types import TypeEngine
 
 from models import Database, GuestTelemetry, Instance
 from models.base import Base, UtcDateTime
+from models.telemetry import JUDGED
+from telemetry import engines
 from telemetry.reports import Report
 
 MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 KEY = "instance_id"
 TABLE = Base.metadata.tables[GuestTelemetry.__tablename__]
-FIELDS = tuple(c.name for c in TABLE.columns)
-SAID = tuple(field.name for field in fields(Report))
+FIELDS = tuple(c.name for c in TABLE.columns if c.name not in JUDGED)
+SAID = tuple(field.name for field in fields(Report) if field.name in FIELDS)
 PLACE = ("epoch", "number")
 DOCUMENT = bindparam("document", type_=Text)
 Source = tuple[FromClause | Any, Callable[[str], ColumnElement[Any]]]
@@ -57,12 +60,16 @@ class Entry:
 
 
 def write(database: Database, entries: Sequence[Entry]) -> None:
-    """At most one entry of each instance."""
+    """At most one entry of each instance.  What they change for the instances' owners is settled in the same transaction."""
     if not entries:
         return
     rows = [_row(entry) for entry in sorted(entries, key=lambda one: one.report.instance_id)]
+    document = {"document": json.dumps(rows, separators=(",", ":"))}
     with database.write() as s:
-        s.execute(_statement(s.get_bind().dialect.name), {"document": json.dumps(rows, separators=(",", ":"))})
+        dialect = s.get_bind().dialect.name
+        watched = engines.lock(s, s.scalars(_news(dialect), document))
+        s.execute(_statement(dialect), document)
+        engines.settle(s, watched, [(entry.report, entry.received_at) for entry in entries])
 
 
 def forget(s: Session, instance_id: str) -> None:
@@ -95,15 +102,43 @@ def _moment(at: datetime) -> str:
 @cache
 def _statement(dialect: str) -> Any:
     if dialect in ("mysql", "mariadb"):
-        return _mariadb()
+        return _mariadb(*_source(dialect))
     insert = postgresql.insert(TABLE) if dialect == "postgresql" else sqlite.insert(TABLE)
-    insert = insert.from_select(FIELDS, _chosen(*(_postgresql() if dialect == "postgresql" else _sqlite())))
+    insert = insert.from_select(FIELDS, _chosen(*_source(dialect)))
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=[KEY],
         set_={name: new[name] for name in FIELDS if name != KEY},
         where=tuple_(*(TABLE.c[name] for name in PLACE)) < tuple_(*(new[name] for name in PLACE)),
     )
+
+
+@cache
+def _news(dialect: str) -> Any:
+    """Ids of those whose reports differ from their rows in something that an owner is told of."""
+    source, field = _source(dialect)
+    row = TABLE.c
+    runs = field("engine_state") == engines.RUNNING
+    differs = or_(
+        row.boot_id != field("boot_id"),
+        row.engine_deaths != field("engine_deaths"),
+        row.engine_up.is_(None),
+        row.engine_up.is_(True) & ~runs,
+        row.engine_up.is_(False) & runs,
+        row.silent_since.is_not(None),
+    )
+    newer = or_(row.epoch < field("epoch"), (row.epoch == field("epoch")) & (row.number < field("number")))
+    return select(row.instance_id).select_from(source).where(row.instance_id == field(KEY), newer, differs)
+
+
+def _source(dialect: str) -> Source:
+    match dialect:
+        case "mysql" | "mariadb":
+            return _mariadb_rows(), lambda name: literal_column(f"r.{name}")
+        case "postgresql":
+            return _postgresql()
+        case _:
+            return _sqlite()
 
 
 def _chosen(source: Any, field: Callable[[str], ColumnElement[Any]]) -> Any:
@@ -123,10 +158,13 @@ def _sqlite() -> Source:
     return rows, lambda name: func.json_extract(rows.c.value, f"$.{name}")
 
 
-def _mariadb() -> Any:
+def _mariadb_rows() -> Any:
     columns = ", ".join(f"{name} {_mariadb_type(TABLE.c[name].type)} PATH '$.{name}'" for name in FIELDS)
-    rows = text(f"JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS r").bindparams(DOCUMENT)
-    insert = mysql.insert(TABLE).from_select(FIELDS, _chosen(rows, lambda name: literal_column(f"r.{name}")))
+    return text(f"JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS r").bindparams(DOCUMENT)
+
+
+def _mariadb(rows: Any, field: Callable[[str], ColumnElement[Any]]) -> Any:
+    insert = mysql.insert(TABLE).from_select(FIELDS, _chosen(rows, field))
     new = insert.inserted
     epoch, number = (TABLE.c[name] for name in PLACE)
     newer = (new.epoch > epoch) | ((new.epoch == epoch) & (new.number > number))

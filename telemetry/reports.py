@@ -42,6 +42,12 @@ class Report:
     boot_id: str
     generation: int
     jobs: list[dict[str, Any]]
+    reason: str = ""
+
+    @property
+    def of_engine(self) -> bool:
+        """Made because the engine's state has changed, which the next report may hide again."""
+        return self.reason == "engine"
 
     @property
     def place(self) -> tuple[int, int]:
@@ -79,6 +85,7 @@ def parse(instance_id: str, text: str) -> Report:
             _text(body["boot_id"]),
             _number(body["generation"]),
             _several(MOST_JOBS, _job, body["jobs"]),
+            _text(body.get("reason", "")),
         )
     except (KeyError, TypeError, IndexError) as e:
         raise Malformed(type(e).__name__) from None

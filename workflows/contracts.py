@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+USER_PORT, ROOT_VOLUME = "-user-port", "-root"
+"""Ends of the keys of a port on a tenant's network and of a volume that is a root disk."""
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -54,6 +57,32 @@ class CreateInstance:
     locality: str = ""
     availability_zone: str = ""
     root_gb: int = 0
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who reaches an instance on its tenant's network: through a floating IP or not, and from where."""
+
+    is_public: bool
+    allowed_cidrs: list[str]
+
+
+@dataclass(frozen=True)
+class ChangeAccess:
+    """Input of InstanceAccess and of its step.  `port`: the engine's.  `before`: what a refusal goes back to."""
+
+    op: Operation
+    port: int
+    wanted: Access
+    before: Access
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """What the tenant is shown; empty: what was shown before."""
+
+    op: Operation
+    shown: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -156,6 +185,28 @@ class JobLook:
     ended: bool = False
     reports: bool = False
     revision: int = 0
+
+
+@dataclass(frozen=True)
+class ObjectTransfer:
+    """A named job of the instance's guest that sends or reads the object at `path`, in the container of the operation's project.
+
+    `size` (bytes) and `sha256` of what is to be read.
+    """
+
+    op: Operation
+    job_id: str
+    path: str
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What objects.upload has committed."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)

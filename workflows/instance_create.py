@@ -6,7 +6,17 @@ from typing import Any
 
 from temporalio import workflow
 
-from workflows.contracts import CreateInstance, GuestJob, ServerFacts, UserNetwork, Want, WantServerGroup, WantUserPort
+from workflows.contracts import (
+    ROOT_VOLUME,
+    USER_PORT,
+    CreateInstance,
+    GuestJob,
+    ServerFacts,
+    UserNetwork,
+    Want,
+    WantServerGroup,
+    WantUserPort,
+)
 from workflows.guest_jobs import TELEMETRY, HearsGuest
 from workflows.options import GUEST_JOB, RECORD
 from workflows.saga import Saga, saga
@@ -104,13 +114,13 @@ class InstanceCreate(HearsGuest):
 
 
 def _user_port(job: CreateInstance, network: UserNetwork) -> WantUserPort:
-    return WantUserPort(job.op, f"coffer-{job.op.id}-user-port", f"coffer-{job.op.id}-access", network)
+    return WantUserPort(job.op, f"coffer-{job.op.id}{USER_PORT}", f"coffer-{job.op.id}-access", network)
 
 
 def _root_volume(job: CreateInstance) -> Want:
     return Want(
         job.op,
-        f"coffer-{job.op.id}-root",
+        f"coffer-{job.op.id}{ROOT_VOLUME}",
         size_gb=job.root_gb,
         datastore_version_id=job.datastore_version_id,
         availability_zone=job.availability_zone,

@@ -18,8 +18,10 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "InstanceCreate": Kind("instance:{}", "BUILD", cancellable=True, hears_guests=True),
     "InstanceRestart": Kind("instance:{}", "REBOOT", cancellable=False),
+    "InstanceAccess": Kind("instance:{}", "", cancellable=False),
     "InstanceRepair": Kind("instance:{}", "REBOOT", cancellable=False),
     "InstanceDelete": Kind("instance-delete:{}", "SHUTDOWN", cancellable=False),
     "GuestWrite": Kind("instance:{}", "", cancellable=False),
     "GuestUpgrade": Kind("instance:{}", "", cancellable=False),
+    "GuestObjectCheck": Kind("instance:{}", "", cancellable=False),
 }

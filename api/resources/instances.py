@@ -5,7 +5,7 @@ from typing import Any
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 
-from api import instances, lifecycle, paging, reset, views
+from api import instances, lifecycle, paging, reach, reset, views
 from api.context import context, services
 from api.errors import NotSupported
 from api.replies import empty, reply
@@ -77,19 +77,17 @@ class OneInstance(MethodView):
 
     @policy("instance:update")
     @routes.body(ChangeBody)
-    @routes.answers(202, None, 400, 415)
+    @routes.answers(202, None, 400, 415, 422)
     def put(self, body: dict[str, Any], project_id: str, instance_id: str) -> ResponseReturnValue:
-        """Rename an instance"""
-        lifecycle.rename(context(), instance_id, body["instance"]["name"])
-        return empty(202)
+        """Rename an instance, or change who reaches it"""
+        return _change(instance_id, body["instance"])
 
     @policy("instance:update")
     @routes.body(ChangeBody)
-    @routes.answers(202, None, 400, 415)
+    @routes.answers(202, None, 400, 415, 422)
     def patch(self, body: dict[str, Any], project_id: str, instance_id: str) -> ResponseReturnValue:
-        """Rename an instance"""
-        lifecycle.rename(context(), instance_id, body["instance"]["name"])
-        return empty(202)
+        """Rename an instance, or change who reaches it"""
+        return _change(instance_id, body["instance"])
 
     @policy("instance:delete")
     @routes.answers(202, None)
@@ -104,6 +102,7 @@ class InstanceAction(MethodView):
     @policy(
         "instance:restart",
         "instance:upgrade_agent",
+        "instance:check_objects",
         "instance:reset_status",
         "instance:force_delete",
         "instance:resize_flavor",
@@ -122,6 +121,8 @@ class InstanceAction(MethodView):
                 lifecycle.restart(context(), instance_id)
             case "upgrade_agent":
                 lifecycle.upgrade_agent(context(), instance_id)
+            case "check_objects":
+                lifecycle.check_objects(context(), instance_id)
             case "reset_status":
                 reset.reset_status(context(), instance_id)
             case _:
@@ -129,6 +130,14 @@ class InstanceAction(MethodView):
                     instances.find(s, context(), instance_id)
                 raise NotSupported(f"The action '{action}' is not supported yet.")
         return empty(202)
+
+
+def _change(instance_id: str, change: dict[str, Any]) -> ResponseReturnValue:
+    if "access" in change:
+        reach.change(context(), instance_id, change["access"])
+    else:
+        lifecycle.rename(context(), instance_id, change["name"])
+    return empty(202)
 
 
 def _rule(action: str, argument: object) -> str:

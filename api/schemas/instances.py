@@ -156,7 +156,7 @@ class CreateBody(Schema):
 
 class InstanceChange(Schema):
     name = Name()
-    access = NotYet()
+    access = fields.Nested(Access, metadata={"description": "The whole of it: what is left out is as at a create."})
     configuration = NotYet()
     datastore_version = NotYet()
     replica_of = NotYet()
@@ -164,8 +164,8 @@ class InstanceChange(Schema):
 
     @post_load
     def _something(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if "name" not in loaded:
-            raise ValidationError("Give the new `name`; nothing else can be changed yet.")
+        if ("name" in loaded) == ("access" in loaded):
+            raise ValidationError("Give the new `name` or the new `access`, one at a time; nothing else can be changed yet.")
         return loaded
 
 
@@ -178,6 +178,9 @@ class ActionBody(Schema):
 
     restart = fields.Dict(allow_none=True)
     upgrade_agent = fields.Dict(allow_none=True, metadata={"description": "For administrators: the database stays up meanwhile."})
+    check_objects = fields.Dict(
+        allow_none=True, metadata={"description": "For administrators: whether the server reaches the object store."}
+    )
     reset_status = fields.Dict(allow_none=True, metadata={"description": "For administrators; for owners with `force_delete`."})
     resize = fields.Raw(allow_none=True)
     promote_to_replica_source = fields.Raw(allow_none=True)
@@ -248,6 +251,10 @@ class Instance(InstanceInList):
     service_status_updated = fields.String(
         required=True, metadata={"description": "When the guest reported last; before its first report the same as `updated`."}
     )
+    engine_deaths = fields.Integer(
+        metadata={"description": "How often the engine has died unasked, and was begun again by its guest; absent: never."}
+    )
+    engine_died = fields.String(metadata={"description": "When it was reported to have died last."})
     fault = fields.Nested(InstanceFault)
     locality = fields.String()
     password = fields.String(metadata={"description": "Root's password, in the answer to the create that asked for it."})

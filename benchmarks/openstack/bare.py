@@ -44,8 +44,15 @@ def bare_create(
 
     pool = GuestPool()
     guest = Endpoint(boot.instance_id, address, CHANNEL, login.private, host.public)
-    again = {"on_progress": lambda status: None, "pause": lambda seconds: time.sleep(LOOK_SECONDS)}
-    run_job(lambda: pool.connected(guest), "bare-prepare", 1, "prepare", spec, **again)
+    run_job(
+        lambda: pool.connected(guest),
+        "bare-prepare",
+        1,
+        "prepare",
+        spec,
+        on_progress=lambda _: None,
+        pause=lambda _: time.sleep(LOOK_SECONDS),
+    )
     marks.append(time.monotonic())
 
     pool.close()

@@ -80,7 +80,7 @@ def unsubscribe(id: str, cloud: str, state: Path | None) -> None:
 @json_option
 def tail(queue: str, count: int | None, cloud: str, state: Path | None, as_json: bool) -> None:
     """Print what comes to QUEUE, and take it out of it; --json: one event to a line."""
-    reader = _Reader(sign_in(resolve(state), cloud), queue)
+    reader = Reader(sign_in(resolve(state), cloud), queue)
     left = count
     while left is None or left > 0:
         for message in reader.claim(min(left or AT_ONCE, AT_ONCE)):
@@ -89,7 +89,7 @@ def tail(queue: str, count: int | None, cloud: str, state: Path | None, as_json:
             left = None if left is None else left - 1
 
 
-class _Reader:
+class Reader:
     """Claims with one id of its own, waiting in the API."""
 
     def __init__(self, api: Api, queue: str) -> None:

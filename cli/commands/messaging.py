@@ -19,9 +19,10 @@ from cli.output import json_option, show
 from messaging.errors import MessagingError
 from messaging.importer import Finding, Importer, Plan
 from messaging.service import Messaging
+from messaging.zaqar import ZAQAR_DATABASE, in_database
 from security import keyring
 
-ZAQAR_SECTION, ZAQAR_OPTION = "drivers:management_store:sqlalchemy", "uri"
+ZAQAR_STORES = ("sqlalchemy", "mongodb")
 
 
 @click.group()
@@ -49,8 +50,8 @@ def import_(
 ) -> None:
     """Take over the pools and flavors of a Zaqar; its database is only read.
 
-    SOURCE is Zaqar's configuration file, the SQLAlchemy URL of its management database, or `-` for a URL on standard input (the way
-    to give one with a password).  Pool groups become flavors.  Queues and their messages are not taken over.
+    SOURCE is Zaqar's configuration file, the URL of its management database (SQLAlchemy's or `mongodb:`), or `-` for a URL on standard
+    input (the way to give one with a password).  Pool groups become flavors.  Queues and their messages are not taken over.
     """
     conf = load(config, state)
     url, chosen = _url(source), _pairs(assign, "--assign")
@@ -98,24 +99,42 @@ def _url(source: str) -> str:
     if source == "-":
         return sys.stdin.readline().strip()
     if Path(source).is_file():
-        zaqar = configparser.ConfigParser(interpolation=None, strict=False)
-        zaqar.read(source)
-        url = zaqar.get(ZAQAR_SECTION, ZAQAR_OPTION, fallback="")
-        if not url:
-            raise CliError(
-                f"{source} has no {ZAQAR_OPTION} in [{ZAQAR_SECTION}]", "give the URL of the management database itself"
-            )
-        return url
-    try:
-        secret = make_url(source).password
-    except ArgumentError as e:
-        raise CliError(f"{source} is neither a file nor the URL of a database") from e
-    if secret is not None:
+        return _configured(source)
+    if _has_password(source):
         raise CliError(
             "a URL with a password on the command line can be read by everybody on this machine",
             "name Zaqar's configuration file instead, or write - and give the URL on standard input",
         )
     return source
+
+
+def _configured(source: str) -> str:
+    """The URL of the management database that Zaqar's configuration names."""
+    zaqar = configparser.ConfigParser(interpolation=None, strict=False)
+    zaqar.read(source)
+    chosen = zaqar.get("drivers", "management_store", fallback="")
+    for store in (chosen,) if chosen in ZAQAR_STORES else ZAQAR_STORES:
+        section = f"drivers:management_store:{store}"
+        url = zaqar.get(section, "uri", fallback="")
+        if url and store == "mongodb":
+            return in_database(url, zaqar.get(section, "database", fallback=ZAQAR_DATABASE))
+        if url:
+            return url
+    raise CliError(
+        f"{source} has no uri in [drivers:management_store:sqlalchemy] or [drivers:management_store:mongodb]",
+        "give the URL of the management database itself",
+    )
+
+
+def _has_password(source: str) -> bool:
+    if source.startswith("mongodb:"):
+        # It may name several hosts, as no other URL does.
+        login, at, _hosts = source.rpartition("@")
+        return bool(at) and ":" in login.partition("://")[2]
+    try:
+        return make_url(source).password is not None
+    except ArgumentError as e:
+        raise CliError(f"{source} is neither a file nor the URL of a database") from e
 
 
 def _pairs(given: Iterable[str], option: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""coffer openstack bootstrap."""
+"""coffer openstack bootstrap, check-objects."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,24 @@ def bootstrap(
         findings += flavors(conf, steps, import_flavors, make=not dry_run)
     show([{column: getattr(finding, column) for column in COLUMNS} for finding in findings], COLUMNS, as_json)
     if not all(finding.state.good for finding in findings):
+        ctx.exit(FAILED)
+
+
+@openstack.command()
+@config_options
+@json_option
+@click.pass_context
+def check_objects(ctx: click.Context, config: Path | None, state: Path | None, as_json: bool) -> None:
+    """Put a small object into the object store by temporary URLs, read it back and remove it.
+
+    From this host; `coffer guest check-objects` does the same from a database server.  Exit code 1: a step failed; its mend is shown.
+    """
+    from cli import objectcheck
+    from worker import cloud_of  # with it come the SDKs, which take a second
+
+    passed = list(objectcheck.check(cloud_of(load(config, state)).objects))
+    show([asdict(step) for step in passed], ("step", "state", "found", "mend"), as_json)
+    if any(step.state != objectcheck.OK for step in passed):
         ctx.exit(FAILED)
 
 

@@ -97,6 +97,10 @@ class NeutronAccess:
         for raw in self._floating(description=OWNED + owner):
             self._neutron.delete(f"{FLOATING}/{raw['id']}")
 
+    def delete_floating_ips_to(self, port_id: str) -> None:
+        for raw in self._floating(port_id=port_id):
+            self._neutron.delete(f"{FLOATING}/{raw['id']}")
+
     def _floating(self, **filters: str) -> list[Json]:
         project = self._services.project_id()
         return list(self._neutron.pages(FLOATING, "floatingips", project_id=project, **filters))

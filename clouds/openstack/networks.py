@@ -45,6 +45,8 @@ class Ports:
         for raw in self.find(key):
             if raw["device_id"] and self._is_server(raw["device_id"]):
                 raise CloudError(f"Port {key} is in use by server {raw['device_id']}.", 409)
+            if raw["network_id"] != self._management_network:
+                self._access.delete_floating_ips_to(raw["id"])  # Neutron would keep it, leading nowhere
             self._services.networks.delete(f"/ports/{raw['id']}")
 
     def find(self, key: str) -> list[Json]:

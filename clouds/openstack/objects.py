@@ -35,10 +35,10 @@ PAGE = 1000
 class SwiftObjects:
     def __init__(self, services: Services, settings: Settings) -> None:
         self._swift, self._settings, self._urls = services.objects, settings, settings.urls
-        self._ready: set[str] = set()
 
     def segment_urls(self, key: ObjectKey, first: int, count: int) -> list[str]:
         names = [segment_name(key, number) for number in range(first, first + count)]
+        self._ensure(self._container(key.project))
         return [self._temporary("PUT", key.project, name) for name in names]
 
     def commit_object(self, key: ObjectKey, segments: Sequence[Segment], sha256: str) -> StoredObject:
@@ -62,6 +62,7 @@ class SwiftObjects:
         return StoredObject(key, size, sha256)
 
     def download_url(self, key: ObjectKey) -> str:
+        self._ensure(self._container(key.project))
         return self._temporary("GET", key.project, object_name(key))
 
     def show_object(self, key: ObjectKey) -> StoredObject | None:
@@ -118,24 +119,19 @@ class SwiftObjects:
         return f"{self._settings.container}-{project}"
 
     def _temporary(self, method: str, project: str, name: str) -> str:
-        container = self._container(project)
-        self._ensure(container)
         endpoint = urlsplit(self._swift.endpoint())
         base = self._urls.endpoint.rstrip("/") or f"{endpoint.scheme}://{endpoint.netloc}"
-        path = f"{endpoint.path}/{container}/{name}"
+        path = f"{endpoint.path}/{self._container(project)}/{name}"
         key = self._urls.keys[0]
         return temporary(base, method, path, key, self._urls.lifetime, self._digest, self._urls.ip_range)
 
     def _ensure(self, container: str) -> None:
         """The container, and in it the key that we sign with: as the newest, unless others have gone on to one that is newer."""
-        if container in self._ready:
-            return
         if not self._urls.keys:
             raise CloudError("No key is configured that temporary URLs could be signed with.", 400)
         if self._urls.keys[0] not in self._keys_of(container):
             pair = (*self._urls.keys[:2], "")[:2]
             self._swift.ask("PUT", f"/{container}", headers=dict(zip(KEY_HEADERS, pair, strict=True)))
-        self._ready.add(container)
 
     def _keys_of(self, container: str) -> list[str]:
         try:

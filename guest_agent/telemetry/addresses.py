@@ -11,6 +11,7 @@ from guest_agent.errors import InvalidRequest
 SHORTEST_PERIOD = 0.1
 LONGEST_PERIOD = 3600
 MAX_LENGTH = 4096
+MOST_EPOCHS = 2**63 - 2
 PORTS = {"http": 80, "https": 443}
 # What goes into a request line or a header as it is.
 PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
@@ -49,8 +50,14 @@ class Destination:
 
 
 def destination(value: object, where: str) -> Destination:
-    taken = fields.take(value, where, {"post_to": post_to, "period": fields.number(SHORTEST_PERIOD, LONGEST_PERIOD)})
-    return Destination(**taken)
+    return Destination(**fields.take(value, where, DESTINATION))
+
+
+def configuration(params: object, where: str) -> tuple[Destination, int | None]:
+    """The params of telemetry.configure: a destination, and what the epoch has to be above."""
+    taken = fields.take(params, where, DESTINATION, {"epoch_above": fields.integer(0, MOST_EPOCHS)})
+    above: int | None = taken.pop("epoch_above")
+    return Destination(**taken), above
 
 
 def post_to(value: object, where: str) -> PostTo:
@@ -93,6 +100,9 @@ def http_url(value: object, where: str) -> str:
     if not usable or parts.fragment:
         raise InvalidRequest(f"{where} is not an http or https URL of a host.")
     return url
+
+
+DESTINATION = {"post_to": post_to, "period": fields.number(SHORTEST_PERIOD, LONGEST_PERIOD)}
 
 
 def parts_of(url: str) -> tuple[str, str, int, str]:

@@ -23,8 +23,8 @@ class Memory:
         self._destination = self._directory / "destination.json"
         self._report = self._directory / "report.json"
 
-    def count_start(self) -> int:
-        """The number of this start of the agent, from 1; on disk when this returns."""
+    def count_start(self, above: int = 0) -> int:
+        """The number of this start of the agent, from 1 and greater than `above`; on disk when this returns."""
         try:
             epoch = int(self._epoch.read_bytes()) + 1
         except FileNotFoundError:
@@ -32,6 +32,7 @@ class Memory:
         except ValueError:
             # Damaged: the time is above any count there can have been, and that is all it has to be.
             epoch = int(time.time())
+        epoch = max(epoch, above + 1)
         write_durably(str(self._epoch), f"{epoch}\n".encode())
         return epoch
 

@@ -3,6 +3,7 @@
 import os
 import select
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,17 @@ class Reporter:
     """Belongs to one thread, which calls `report_next` again and again; it waits there and for nothing else."""
 
     def __init__(
-        self, about: dict[str, Any], data_dir: Path, jobs: Jobs, engine: EngineWatch, outbox: Outbox, wake: Wake
+        self,
+        about: dict[str, Any],
+        epoch: Callable[[], int],
+        data_dir: Path,
+        jobs: Jobs,
+        engine: EngineWatch,
+        outbox: Outbox,
+        wake: Wake,
     ) -> None:
         self._about = about
+        self._epoch, self._told_epoch = epoch, 0
         self._data_dir = data_dir
         self._jobs, self._engine, self._outbox, self._wake = jobs, engine, outbox, wake
         self._number = 0
@@ -94,7 +103,7 @@ class Reporter:
         told = self._told
         if view.engine.state is None:
             return None
-        if told is None:
+        if told is None or self._told_epoch != self._epoch():
             return "start"
         if view.engine != told.engine:
             return "engine"
@@ -122,6 +131,7 @@ class Reporter:
 
     def _tell(self, view: View, reason: str) -> None:
         self._number += 1
+        self._told_epoch = self._epoch()
         self._outbox.put(self._report(view, reason))
         if reason in ("start", "heartbeat"):
             self._beat_owed = False
@@ -131,6 +141,7 @@ class Reporter:
         return {
             "v": FORMAT,
             **self._about,
+            "epoch": self._told_epoch,
             "number": self._number,
             "reason": reason,
             "generation": self._jobs.generation,

@@ -1,6 +1,7 @@
 """The parts put together."""
 
 import logging
+import threading
 
 from guest_agent import __version__
 from guest_agent.datastores.base import Datastore
@@ -28,6 +29,7 @@ class Telemetry:
         self._outbox = Outbox(self._memory, settings.instance_id, destination, settings.ca_file)
         self._wake = Wake()
         self._reporter: Reporter | None = None
+        self._counting = threading.Lock()
         self._epoch = 0
         try:
             self._epoch = self._memory.count_start()
@@ -41,31 +43,38 @@ class Telemetry:
         self._outbox.start()
         keep_doing("telemetry", self._report)
 
-    def configure(self, destination: Destination) -> dict[str, int]:
-        """Post there from now on. Epoch and number of the last report that had been taken in before."""
+    def configure(self, destination: Destination, epoch_above: int | None = None) -> dict[str, int]:
+        """Post there from now on. Epoch and number of the last report that had been taken in before.
+
+        `epoch_above`: what the control plane has heard of this guest, whose disk may have been another one then; reports go on above it."""
         epoch, number = self._outbox.posted or (self._epoch, 0)
         self._outbox.readdress(destination)
+        if epoch_above is not None:
+            self._count(epoch_above)
         self._wake()
         return {"epoch": epoch, "number": number}
 
     def _report(self) -> None:
-        if not self._epoch:
-            self._epoch = self._memory.count_start()
+        self._count()
         if not self._reporter:
             self._outbox.wait_for_destination()
             self._reporter = self._make_reporter()
         self._reporter.report_next()
 
+    def _count(self, above: int = 0) -> None:
+        with self._counting:
+            if self._epoch <= above:
+                self._epoch = self._memory.count_start(above)
+
     def _make_reporter(self) -> Reporter:
         probe = Probe(self._datastore, self._wake)
         about = {
             "instance_id": self._settings.instance_id,
-            "epoch": self._epoch,
             "agent": __version__,
             "boot_id": self._boot_id,
         }
         engine = EngineWatch(self._datastore, probe)
-        reporter = Reporter(about, self._settings.data_dir, self._jobs, engine, self._outbox, self._wake)
+        reporter = Reporter(about, lambda: self._epoch, self._settings.data_dir, self._jobs, engine, self._outbox, self._wake)
         probe.start()
         self._jobs.listen(self._wake)
         return reporter

@@ -2,6 +2,7 @@
 
 import re
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
 from sqlalchemy.exc import ArgumentError
@@ -21,15 +22,19 @@ CAPABILITIES = {
     "mysql+pymysql": _SQL,
     "redis": _REDIS,
     "rediss": _REDIS,
+    "mongodb": _SQL,
 }
+_DRIVERS = {"redis": "redis.store", "rediss": "redis.store", "mongodb": "mongodb.store"}
 
 
 def scheme_of(uri: str) -> str:
     """Raises UnsupportedUri."""
     match = re.match(r"([a-z][a-z0-9+.-]*):", uri)
     scheme = match[1] if match else ""
-    if scheme in ("mongodb", "mongodb+srv"):
-        raise UnsupportedUri("Pools in MongoDB need the extra coffer[mongodb], which this release does not have.")
+    if scheme == "mongodb" and find_spec("pymongo") is None:
+        raise UnsupportedUri("MongoDB needs the extra coffer[mongodb], which is not installed here.")
+    if scheme == "mongodb+srv":
+        raise UnsupportedUri("Name the members of the MongoDB in a mongodb: URI.")
     if scheme not in CAPABILITIES:
         raise UnsupportedUri(f"The URI of a pool begins with one of {', '.join(f'{known}:' for known in CAPABILITIES)}")
     return scheme
@@ -41,7 +46,7 @@ def capabilities_of(scheme: str) -> frozenset[Capability]:
 
 def open_store(uri: str) -> Store:
     """Connects when first used.  Raises UnsupportedUri."""
-    module = "redis.store" if scheme_of(uri).startswith("redis") else "sql.store"
+    module = _DRIVERS.get(scheme_of(uri), "sql.store")
     try:
         return cast("Store", import_module(f"messaging.drivers.{module}").open_store(uri))
     except (ArgumentError, ValueError):

@@ -332,6 +332,18 @@ def test_an_administrator_replaces_an_agent(stand: Stand) -> None:
     assert [run.op.generation for run in stand.temporal.of("GuestUpgrade")] == [2, 3]
 
 
+def test_an_administrator_has_a_server_reach_for_the_object_store(stand: Stand) -> None:
+    instance_id = stand.ready(stand.admin)
+    assert stand.alpha.post(f"/instances/{stand.ready()}/action", {"check_objects": {}}).status_code == 403
+    answer = stand.admin.post(f"/instances/{instance_id}/action", {"check_objects": {}})
+    assert (answer.status_code, answer.data) == (202, b"")
+    [run] = stand.temporal.of("GuestObjectCheck")
+    stand.temporal.finish(run, ApplicationError("answers 403", type="TransferFailed"))
+    assert stand.admin.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
+    assert stand.operation(run.op.id).error_type == "TransferFailed"
+    assert stand.admin.post(f"/operations/{run.op.id}/action", {"retry": {}}).status_code == 202
+
+
 def test_a_tenant_replaces_no_agent(stand: Stand) -> None:
     answer = stand.alpha.post(f"/instances/{stand.ready()}/action", {"upgrade_agent": {}})
     assert answer.status_code == 403

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from api.context import EXTENSION
 from clouds.ports import CloudError, Nic
@@ -126,3 +127,51 @@ def test_networks_need_keystones_tokens(stand: Stand, neighbours: Neighbours) ->
     answer = stand.alpha.create(nics=[{"network_id": NETWORK}])
     assert answer.status_code == 400
     assert "leave `nics` out" in fault(answer)[1]
+
+
+# -- changing it
+
+
+def on_a_network(stand: Stand, **fields: Any) -> str:
+    instance_id = stand.ready(nics=[{"network_id": NETWORK}], **fields)
+    stand.set(instance_id, addresses=[{"address": "10.0.0.7", "type": "private", "network": NETWORK}])
+    return instance_id
+
+
+def test_access_is_changed_by_an_operation(stand: Stand, neighbours: Neighbours) -> None:
+    instance_id = on_a_network(stand, access={"allowed_cidrs": ["10.0.0.0/8"]})
+    wanted = {"is_public": True, "allowed_cidrs": ["192.0.2.0/24"]}
+    assert stand.alpha.put(f"/instances/{instance_id}", {"instance": {"access": wanted}}).status_code == 202
+    (run,) = stand.temporal.of("InstanceAccess")
+    job = stand.operation(run.op.id).input
+    assert (job["port"], job["wanted"]) == (3306, wanted)
+    assert job["before"] == {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]}
+    again = stand.alpha.put(f"/instances/{instance_id}", {"instance": {"access": wanted}})
+    assert again.status_code == 422, "two changes at a time"
+    stand.temporal.finish(run)
+    assert stand.alpha.get(f"/instances/{instance_id}").json["instance"]["access"] == wanted
+
+
+def test_a_change_that_fails_leaves_what_was(stand: Stand, neighbours: Neighbours) -> None:
+    instance_id = on_a_network(stand, access={"allowed_cidrs": ["10.0.0.0/8"]})
+    stand.alpha.patch(f"/instances/{instance_id}", {"instance": {"access": {"is_public": True}}})
+    (run,) = stand.temporal.of("InstanceAccess")
+    stand.temporal.finish(run, ApplicationError("none left", type="QuotaExceeded"))
+    view = stand.alpha.get(f"/instances/{instance_id}").json["instance"]
+    assert (view["status"], view["access"]) == ("ACTIVE", {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]})
+    assert "fault" not in view
+
+
+@pytest.mark.parametrize("change", [{}, {"name": "new", "access": {}}, {"access": {"is_public": "perhaps"}}, {"access": None}])
+def test_a_change_of_something_else_is_refused(stand: Stand, neighbours: Neighbours, change: dict[str, Any]) -> None:
+    answer = stand.alpha.put(f"/instances/{on_a_network(stand)}", {"instance": change})
+    assert answer.status_code == 400
+    assert stand.temporal.of("InstanceAccess") == []
+
+
+def test_without_a_network_there_is_no_access_to_change(stand: Stand) -> None:
+    answer = stand.alpha.put(f"/instances/{stand.ready()}", {"instance": {"access": {"is_public": True}}})
+    assert answer.status_code == 400
+    assert "no network of yours" in fault(answer)[1]
+    building = stand.alpha.create().json["instance"]["id"]
+    assert stand.alpha.put(f"/instances/{building}", {"instance": {"access": {}}}).status_code == 400

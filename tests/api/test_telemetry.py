@@ -35,6 +35,9 @@ def heard(stand: Stand, instance_id: str, engine: str = "running", ago: timedelt
                 generation=1,
                 jobs=[],
                 url_expires_at=at,
+                engine_up=values.get("up", True),
+                deaths=values.get("deaths", 0),
+                died_at=at if "deaths" in values else None,
             )
         )
 
@@ -56,6 +59,10 @@ READY, ERROR, BUILDING = InstanceState.READY, InstanceState.ERROR, InstanceState
         (instance(READY), None, Telemetry("stopped"), ("ACTIVE", "SHUTDOWN")),
         (instance(READY), None, Telemetry("none"), ("ACTIVE", "SHUTDOWN")),
         (instance(READY), None, Telemetry("blocked"), ("ACTIVE", "BLOCKED")),
+        (instance(READY), None, Telemetry("stopped", awaited=True), ("ACTIVE", "HEALTHY")),
+        (instance(READY), None, Telemetry("none", awaited=True), ("ACTIVE", "HEALTHY")),
+        (instance(READY), None, Telemetry("blocked", awaited=True), ("ACTIVE", "BLOCKED")),
+        (instance(READY), None, Telemetry("none", silent=True, awaited=True), ("ACTIVE", "UNKNOWN")),
         (instance(READY), None, Telemetry("running", silent=True), ("ACTIVE", "UNKNOWN")),
         (instance(READY), None, Telemetry("stopped", silent=True), ("ACTIVE", "UNKNOWN")),
         (instance(READY), "GuestWrite", Telemetry("stopped"), ("ACTIVE", "SHUTDOWN")),
@@ -106,6 +113,22 @@ def test_the_engine_as_reported_everywhere(stand: Stand, engine: str, ago: int, 
     for view in (shown(stand, instance_id), listed, detailed):
         assert (view["status"], view["operating_status"]) == ("ACTIVE", expected)
     assert "used" not in listed["volume"]
+
+
+def test_reports_from_before_the_end_of_the_create_do_not_count(stand: Stand) -> None:
+    instance_id = stand.ready()
+    heard(stand, instance_id, "none", up=None)
+    assert shown(stand, instance_id)["operating_status"] == "HEALTHY"
+
+
+def test_deaths_show_in_the_details(stand: Stand) -> None:
+    instance_id = stand.ready()
+    heard(stand, instance_id)
+    assert not {"engine_deaths", "engine_died"} & shown(stand, instance_id).keys()
+    heard(stand, instance_id, deaths=2)
+    view = shown(stand, instance_id)
+    assert (view["engine_deaths"], view["engine_died"]) == (2, view["service_status_updated"])
+    assert "engine_deaths" not in stand.alpha.get("/instances").json["instances"][0]
 
 
 def test_usage_is_not_shown_while_something_is_done_to_it(stand: Stand) -> None:

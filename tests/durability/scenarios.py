@@ -110,6 +110,22 @@ def upgrade_done(world: World, row: OperationRow) -> None:
     assert made == {(server / "releases/current").readlink().name}
 
 
+def access_done(world: World, row: OperationRow) -> None:
+    _instance_is(world, row, InstanceState.READY)
+    assert world.instance(row.instance_id).access == row.input["wanted"]
+
+
+def object_check_done(world: World, row: OperationRow) -> None:
+    """What was sent was read back, and nothing of it is left."""
+    _instance_is(world, row, InstanceState.READY)
+    assert world.cloud.objects.objects(row.project_id) == []
+
+
+def object_check_failed(world: World, row: OperationRow) -> None:
+    write_failed(world, row)
+    assert world.cloud.objects.objects(row.project_id) == []
+
+
 def write_failed(world: World, row: OperationRow) -> None:
     """A change that was refused leaves the instance as well as it was."""
     _instance_is(world, row, InstanceState.READY)
@@ -144,6 +160,13 @@ SCENARIOS: dict[str, Scenario] = {
             failed=restart_failed,
         ),
         Scenario(
+            "InstanceAccess",
+            lambda world, instance_id: world.change_access(instance_id),
+            steps=("claim", "1", "2", "finish"),
+            done=access_done,
+            failed=write_failed,
+        ),
+        Scenario(
             "InstanceRepair",
             lambda world, instance_id: broken(world, instance_id).repair(instance_id),
             steps=("claim", "1", "2", "3", "finish"),
@@ -156,6 +179,14 @@ SCENARIOS: dict[str, Scenario] = {
             steps=("claim", "1", "finish"),
             done=upgrade_done,
             failed=write_failed,
+        ),
+        Scenario(
+            "GuestObjectCheck",
+            lambda world, instance_id: world.check_objects(instance_id),
+            steps=("claim", "1", "2", "3", "finish"),
+            undos=("undo-1",),
+            done=object_check_done,
+            failed=object_check_failed,
         ),
         Scenario(
             "GuestWrite",

@@ -12,6 +12,8 @@ from tests.durability.scenarios import SCENARIOS, create_failed, delete_done
 from tests.support.world import PASSWORD, World
 
 pytestmark = pytest.mark.durability
+URL_SIGNATURE = "temp_url_sig"
+"""In every temporary URL of the object store."""
 
 
 @pytest.mark.parametrize("step", SCENARIOS["InstanceCreate"].steps)
@@ -124,7 +126,7 @@ def test_no_secret_in_any_history_or_log(world: World) -> None:
         create = world.create()
         world.settle(create)
         rows.append(create)
-        for begin in (world.restart, world.write):
+        for begin in (world.restart, world.write, world.check_objects):
             row = begin(create.instance_id)
             world.settle(row)
             rows.append(row)
@@ -136,12 +138,17 @@ def test_no_secret_in_any_history_or_log(world: World) -> None:
                 assert PASSWORD not in words
                 assert "PRIVATE KEY" not in words
                 assert signature not in words
+                assert URL_SIGNATURE not in words
         assert PASSWORD not in world.log()
         assert signature not in world.log()
+        assert URL_SIGNATURE not in world.log()
+        for file in [*settings.parent.glob("log/*.log"), *settings.parent.glob("state/jobs/*.json")]:
+            assert URL_SIGNATURE.encode() not in file.read_bytes(), file
         database = (world.directory / "coffer.db").read_bytes() + (world.directory / "coffer.db-wal").read_bytes()
         assert PASSWORD.encode() not in database
         assert b"PRIVATE KEY" not in database
         assert signature.encode() not in database
+        assert URL_SIGNATURE.encode() not in database
 
 
 def test_temporal_away_leaves_the_row_to_the_dispatcher(world: World) -> None:

@@ -113,6 +113,23 @@ def test_nothing_that_a_guest_says_stops_the_drain(telling: Telling) -> None:
     assert telling.log().count("speaks for another instance") == 1
 
 
+def test_a_guest_that_has_lost_its_state_is_heard_again_and_nothing_old_counts(telling: Telling) -> None:
+    with telling.open(), telling.worker():
+        instance_id = telling.ready_instance()
+        assert telling.eventually(lambda: telling.heard(instance_id))
+        old = report(instance_id, 9, 1000, engine=engine("blocked"))
+        telling.say(instance_id, old)
+        telling.eventually(lambda: (found := telling.heard(instance_id)) and found.epoch == 1000)
+        found = telling.eventually(lambda: (now := telling.heard(instance_id)) and now.epoch == 1001 and now, 25)
+        assert found
+        assert found.engine_state == "running"
+        telling.say(instance_id, old)
+        telling.eventually(lambda: telling.left_to_drain(instance_id) == 0)
+        kept = telling.heard(instance_id)
+        assert kept
+        assert (kept.epoch, kept.engine_state) == (1001, "running")
+
+
 def test_guests_without_a_valid_url_are_told_a_new_one(temporal: Temporal, zygote: Zygote) -> None:
     """Their URLs end before anybody is there to post to; one guest is dead, which keeps the other waiting for nothing."""
     world = Telling(temporal, zygote, url_lifetime=2)

@@ -50,6 +50,19 @@ def test_a_guest_that_was_told_nothing_posts_nothing_until_it_is(receiver: Recei
         receiver.wait(because("heartbeat"))
 
 
+def test_a_guest_that_has_lost_its_count_goes_on_above_what_it_is_told(receiver: Receiver) -> None:
+    settings = receiver.telemetry(LONG)
+    with guest(settings) as server:
+        receiver.wait(lambda post: post.order == (1, 1))
+        server.call("telemetry.configure", **settings, epoch_above=41)
+        raised = receiver.wait(lambda post: post.order[0] == 42)
+        assert raised.report["reason"] == "start"
+        server.call("telemetry.configure", **settings, epoch_above=41)
+        assert server.call("telemetry.configure", **settings)["epoch"] == 42
+        kill_agent(server)
+        receiver.wait(lambda post: post.order[0] == 43)
+
+
 def test_another_period_counts_from_when_it_is_told(receiver: Receiver) -> None:
     with guest(receiver.telemetry(LONG)) as server:
         receiver.wait(because("start"))
@@ -67,6 +80,8 @@ def test_configure_takes_what_it_says_and_nothing_else(receiver: Receiver) -> No
             {**good, "post_to": {**good["post_to"], "url": "file:///etc/passwd"}},
             {**good, "post_to": {**good["post_to"], "signature": f"{SIGNATURE}\r\nX: y"}},
             {**good, "more": 1},
+            {**good, "epoch_above": -1},
+            {**good, "epoch_above": 2**63 - 1},
         ):
             with pytest.raises(RpcError) as caught:
                 server.call("telemetry.configure", **params)

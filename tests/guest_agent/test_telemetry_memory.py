@@ -46,6 +46,10 @@ def test_a_damaged_count_goes_on_above_where_it_can_have_been(tmp_path: Path, co
     assert Memory(tmp_path).count_start() == first + 1
 
 
+def test_the_count_goes_on_above_what_it_is_told(tmp_path: Path) -> None:
+    assert [Memory(tmp_path).count_start(above) for above in (0, 41, 7, 0)] == [1, 42, 43, 44]
+
+
 @pytest.mark.parametrize("touch", TOUCHES)
 def test_a_destination_is_the_old_or_the_new_one(tmp_path: Path, touch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = (addresses.destination({"post_to": POST_TO, "period": period}, "x") for period in (1, 2))

@@ -1,4 +1,4 @@
-"""Stores to test on: SQLite, and real PostgreSQL, MariaDB and Redis, each started once."""
+"""Stores to test on: SQLite, and real PostgreSQL, MariaDB and Redis, and a MongoDB, each started once."""
 
 import itertools
 import shutil
@@ -15,12 +15,14 @@ from migrations import runner
 from models import Database
 from security.keyring import Keyring
 from tests.support.databases import empty_database, mariadb, postgresql
+from tests.support.mongodbserver import available, empty_mongodb, mongodb_url
 from tests.support.redisserver import redis_url
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "postgresql": postgresql,
     "mariadb": mariadb,
     "redis": redis_url,
+    **({"mongodb": mongodb_url} if available() else {}),
 }
 STORES = ["sqlite", *(pytest.param(name, marks=pytest.mark.engines) for name in SERVERS)]
 Urls = Callable[[str], str]
@@ -41,7 +43,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
                 started[kind] = running.enter_context(SERVERS[kind]())
             if kind == "redis":
                 return f"{started[kind].rpartition('/')[0]}/{next(_numbers) % 16}"
-            return running.enter_context(empty_database(started[kind]))
+            return running.enter_context((empty_mongodb if kind == "mongodb" else empty_database)(started[kind]))
 
         yield new
 

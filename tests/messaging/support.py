@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import pymongo
 import redis
 from sqlalchemy import create_engine, update
 from sqlalchemy.pool import NullPool
 
 from messaging.drivers.base import ClaimTerms, NewMessage, QueueKey, Store
+from messaging.drivers.mongodb import places
+from messaging.drivers.mongodb.server import MESSAGES
 from messaging.drivers.sql.tables import messages, queues
 from messaging.values import Message
 
@@ -59,8 +62,13 @@ def backdate(url: str, key: QueueKey, seconds: int) -> None:
             prefix = f"coffer:{{{quote(key.project, safe='')}:{key.name}}}:"
             client.register_script(_AGE)(keys=[prefix], args=[by])
         return
-    engine = create_engine(url, poolclass=NullPool)
     columns = ("created", "expires", "available", "claimed_at")
+    if url.startswith("mongodb"):
+        with pymongo.MongoClient[dict[str, Any]](url) as mongo:
+            of = {"queue": places.queue_of(key)}
+            mongo.get_default_database()[MESSAGES].update_many(of, {"$inc": dict.fromkeys(columns, -by)})
+        return
+    engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         of_queue = (
             queues.select().with_only_columns(queues.c.id).where(queues.c.project == key.project, queues.c.name == key.name)

@@ -13,7 +13,7 @@ from messaging.service import Messaging
 from models import Database
 from security import keyring
 from tests.messaging.conftest import Urls
-from tests.messaging.zaqar import SQL, Rows, zaqar
+from tests.messaging.zaqar import SOURCES, SQL, Rows, zaqar
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def grouped(urls: Urls) -> tuple[Rows, Rows]:
     return pools, [{"name": "fast", "pool_group": "g1"}, {"name": "hollow", "pool_group": "g2"}]
 
 
-@pytest.mark.parametrize("kind", SQL)
+@pytest.mark.parametrize("kind", SOURCES)
 def test_there_and_back(deployment: Deployment, urls: Urls, kind: str) -> None:
     pools, flavors = grouped(urls)
     source = zaqar(urls(kind), pools, flavors, queues=3)
@@ -90,6 +90,19 @@ def test_the_shape_of_queens_from_zaqars_own_configuration(deployment: Deploymen
     assert deployment.bindings() == {"classic": ("old",), "modern": ("new",)}
 
 
+@pytest.mark.engines
+@pytest.mark.parametrize("kind", [source for source in SOURCES if source not in SQL])
+def test_a_configuration_that_names_mongodb(deployment: Deployment, urls: Urls, tmp_path: Path, kind: str) -> None:
+    pools, flavors = grouped(urls)
+    server, _, database = zaqar(urls(kind), pools, flavors).rpartition("/")
+    conf = tmp_path / "zaqar.conf"
+    conf.write_text(
+        f"[drivers]\nmanagement_store = mongodb\n[drivers:management_store:mongodb]\nuri = {server}\ndatabase = {database}\n"
+    )
+    deployment.run(str(conf))
+    assert deployment.bindings() == {"fast": ("a", "b"), "hollow": ()}
+
+
 def test_a_shared_group_stops_until_it_is_assigned(deployment: Deployment, urls: Urls) -> None:
     pools, flavors = grouped(urls)
     source = zaqar(urls("sqlite"), pools, [*flavors, {"name": "twin", "pool_group": "g1"}])
@@ -103,7 +116,7 @@ def test_a_shared_group_stops_until_it_is_assigned(deployment: Deployment, urls:
 
 
 def test_a_pool_that_cannot_be_used_gets_another_store(deployment: Deployment, urls: Urls, tmp_path: Path) -> None:
-    pools = [{"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:27017", "weight": 1, "group": "g"}]
+    pools = [{"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:1", "weight": 1, "group": "g"}]
     source = zaqar(urls("sqlite"), pools, [{"name": "f", "pool_group": "g"}])
     told = deployment.json(source, fails=True)
     assert [(f["action"], f["name"]) for f in told["findings"] if f["action"] == "stop"] == [("stop", "mongo")]
@@ -128,6 +141,8 @@ def test_what_cannot_be_undone_without_loss_is_refused(deployment: Deployment, u
         (["/nowhere"], "neither a file nor"),
         (["postgresql+psycopg://u:hidden@127.0.0.1:1/d"], "password"),
         (["sqlite:////nowhere/at/all.db"], "cannot be read"),
+        (["mongodb://u:hidden@127.0.0.1:1,127.0.0.1:2/zaqar"], "password"),
+        (["mongodb://127.0.0.1:1/zaqar"], "cannot be read"),
         (["-", "--assign", "nonsense"], "NAME=VALUE"),
     ],
 )

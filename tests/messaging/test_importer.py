@@ -1,17 +1,19 @@
-"""Taking over an existing Zaqar's pools and flavors, from SQLite, PostgreSQL and MariaDB."""
+"""Taking over an existing Zaqar's pools and flavors, from SQLite, PostgreSQL, MariaDB and MongoDB."""
 
 import json
 
 import pytest
 
-from messaging.errors import PoolHasQueues
-from messaging.importer import Importer, NotZaqar
+from messaging.drivers import registry
+from messaging.errors import PoolHasQueues, UnsupportedUri
+from messaging.importer import Importer
 from messaging.service import Messaging
+from messaging.zaqar import NotZaqar, in_database
 from tests.messaging.conftest import Urls
-from tests.messaging.zaqar import SQL, Rows, zaqar
+from tests.messaging.zaqar import SOURCES, SQL, Rows, zaqar
 
 
-@pytest.mark.parametrize("kind", SQL)
+@pytest.mark.parametrize("kind", SOURCES)
 def test_groups_become_flavors(messaging: Messaging, urls: Urls, kind: str) -> None:
     stores = {name: urls("sqlite") for name in "abcd"}
     pools: Rows = [
@@ -99,7 +101,7 @@ def test_a_shared_group_stops_until_somebody_chooses(messaging: Messaging, urls:
 
 def test_pools_that_cannot_be_taken_over_are_named(messaging: Messaging, urls: Urls) -> None:
     pools = [
-        {"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:27017", "weight": 1, "group": "g"},
+        {"name": "mongo", "uri": "mongodb://u:hidden@127.0.0.1:1", "weight": 1, "group": "g"},
         {"name": "away", "uri": "redis://:hidden@127.0.0.1:1/0", "weight": 1, "group": "h"},
         {"name": "taken", "uri": urls("sqlite"), "weight": 1},
     ]
@@ -117,16 +119,51 @@ def test_pools_that_cannot_be_taken_over_are_named(messaging: Messaging, urls: U
     assert messaging.flavors.get("f").pool_list == ("mongo",)
 
 
-def test_the_shape_without_groups_is_read_too(messaging: Messaging, urls: Urls) -> None:
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_shape_without_groups_is_read_too(messaging: Messaging, urls: Urls, kind: str) -> None:
     pools = [{"name": "a", "uri": urls("sqlite"), "weight": 1, "flavor": "fast"}]
-    source = zaqar(urls("sqlite"), pools, [{"name": "fast"}], groups=False)
+    source = zaqar(urls(kind), pools, [{"name": "fast"}], groups=False)
     plan = Importer(messaging).plan(source)
     Importer(messaging).apply(plan)
     assert messaging.flavors.get("fast").pool_list == ("a",)
 
 
 def test_what_is_not_zaqars(messaging: Messaging, urls: Urls) -> None:
-    for url in (urls("sqlite"), "nonsense", "postgresql+psycopg://u:hidden@127.0.0.1:1/d"):
+    for url in (urls("sqlite"), "nonsense", "postgresql+psycopg://u:hidden@127.0.0.1:1/d", "mongodb://u:hidden@127.0.0.1:1/d"):
         with pytest.raises(NotZaqar) as refused:
             Importer(messaging).plan(url)
         assert "hidden" not in str(refused.value)
+
+
+def test_mongodb_without_its_extra(messaging: Messaging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda _name: None)
+    with pytest.raises(UnsupportedUri, match=r"coffer\[mongodb\]"):
+        Importer(messaging).plan("mongodb://127.0.0.1/zaqar")
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("kind", [source for source in SOURCES if source not in SQL])
+def test_flavors_of_one_name_in_several_projects(messaging: Messaging, urls: Urls, kind: str) -> None:
+    pools = [{"name": "a", "uri": urls("sqlite"), "weight": 1, "group": "g"}]
+    same = [{"name": "same", "project": project, "pool_group": "g"} for project in ("p1", "p2")]
+    plan = Importer(messaging).plan(zaqar(urls(kind), pools, same))
+    assert plan.ready
+    assert plan.new_flavors == {"same": ("a",)}
+    other = [{"name": "other", "project": project, "pool_group": f"of-{project}"} for project in ("p1", "p2")]
+    plan = Importer(messaging).plan(zaqar(urls(kind), pools, [*same, *other]))
+    assert set(plan.refused) == {"flavor other"}
+    assert "several projects" in plan.refused["flavor other"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "then"),
+    [
+        ("mongodb://h", "mongodb://h/zaqar"),
+        ("mongodb://h1:1,h2:2/?replicaSet=r", "mongodb://h1:1,h2:2/zaqar?replicaSet=r"),
+        ("mongodb://u:p@h", "mongodb://u:p@h/zaqar?authSource=admin"),
+        ("mongodb://u:p@h/users?w=1", "mongodb://u:p@h/zaqar?w=1&authSource=users"),
+        ("mongodb://u:p@h/users?authSource=x", "mongodb://u:p@h/zaqar?authSource=x"),
+    ],
+)
+def test_the_database_does_not_change_who_logs_in_where(uri: str, then: str) -> None:
+    assert in_database(uri, "zaqar") == then

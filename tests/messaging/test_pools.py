@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from messaging.drivers import registry
 from messaging.errors import (
     FlavorNotFound,
     FlavorWouldBeEmpty,
@@ -67,6 +68,9 @@ def test_no_flavor_has_one_form(messaging: Messaging, new_pool: NewPool, nothing
         {"uri": "oracle://h/d", "weight": 1},
         {"uri": "no uri", "weight": 1},
         {"uri": "postgresql://u:secret@h:port/d", "weight": 1},
+        {"uri": "mongodb://u:secret@h:port/d", "weight": 1},
+        {"uri": "mongodb://u:secret@h/d.e", "weight": 1},
+        {"uri": "mongodb+srv://u:secret@h/d", "weight": 1},
     ],
 )
 def test_what_a_pool_cannot_be(messaging: Messaging, values: dict[str, object]) -> None:
@@ -76,7 +80,8 @@ def test_what_a_pool_cannot_be(messaging: Messaging, values: dict[str, object]) 
     assert messaging.pools.list().items == ()
 
 
-def test_mongodb_names_the_extra(messaging: Messaging) -> None:
+def test_without_its_extra_mongodb_names_it(messaging: Messaging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda _name: None)
     with pytest.raises(UnsupportedUri, match=r"coffer\[mongodb\]"):
         messaging.pools.put("one", {"uri": "mongodb://127.0.0.1:27017", "weight": 1})
 
@@ -88,6 +93,7 @@ def test_mongodb_names_the_extra(messaging: Messaging) -> None:
         "redis://:hidden@127.0.0.1:1/0",
         "postgresql://u:hidden@127.0.0.1:1/d",
         "mysql+pymysql://u:hidden@127.0.0.1:1/d",
+        "mongodb://u:hidden@127.0.0.1:1",
     ],
 )
 def test_an_unreachable_store_is_not_registered(messaging: Messaging, uri: str) -> None:

@@ -11,7 +11,7 @@ KEPT = frozenset({"ports", "volumes", "servers", "locks"})
 
 
 def left_of(directory: Path, addresses: Iterable[str] = ()) -> list[str]:
-    """Processes, mounts, loop devices and files of a local cloud's state directory, its empty tables and lock files aside.
+    """Processes, mounts, loop devices and files of a local cloud's state directory, its empty tables, containers and lock files aside.
 
     `addresses` of the servers, where the test knows them: what hides its command line is found by its sockets there.
     """
@@ -27,7 +27,9 @@ def _sessions(addresses: Iterable[str]) -> list[str]:
 def _files(directory: Path) -> list[str]:
     found = []
     for path in sorted(directory.iterdir()) if directory.exists() else []:
-        if path.name not in KEPT:
+        if path.name == "objects":
+            found.extend(f"object {inner}" for inner in sorted(path.glob("*/[os]/*")))
+        elif path.name not in KEPT:
             found.append(f"file {path}")
         elif path.name != "locks":
             found.extend(f"file {inner}" for inner in sorted(path.iterdir()))

@@ -71,7 +71,7 @@ def announced(config_file: Path, operator: Any) -> Iterator[None]:
 
     withdraw()
     try:
-        made = coffer("openstack", "bootstrap", "--config", str(config_file), timeout=60)
+        made = coffer("openstack", "bootstrap", "--config", str(config_file), timeout=300)
         assert made.returncode == 0, made.stdout + made.stderr
         yield
     finally:

@@ -23,8 +23,8 @@ CIDR = os.environ.get("COFFER_TESTBED_CIDR", "10.97.0.0/20")
 FLAVOR = "tb.tiny"
 POLL_SECONDS = 0.5
 GUESTS_SEE = 40
-BROKER = 21
 CHANNEL_PORT, ENGINE_PORTS = 2222, (3306, 5432, 6379)
+BROKER = 21
 
 _sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 

@@ -48,7 +48,7 @@ from security.codec import data_converter
 from security.vault import Vault
 from tests.support.audit import inits_of, left_of
 from worker import cloud_of
-from workflows.contracts import CreateInstance, GuestChange, Job, Operation, RepairInstance
+from workflows.contracts import Access, ChangeAccess, CreateInstance, GuestChange, Job, Operation, RepairInstance
 from workflows.registry import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +173,8 @@ max_cached_workflows = 0
 activity_threads = {self.threads}
 [secrets]
 keyring_file = {self.directory}/keyring.json
+[objects]
+segment_size = 1
 {self._cloud_options()}
 {self._guest_options()}
 [reconcile]
@@ -212,7 +214,8 @@ watch_interval = 0
 
     # -- what a tenant asks for
 
-    def create(self, users: list[dict[str, Any]] | None = None) -> OperationRow:
+    def create(self, users: list[dict[str, Any]] | None = None, **more: Any) -> OperationRow:
+        """`more`: of the workflow's input."""
         op = Operation(new_id(), new_id(), CALLER.project_id, generation=1)
         with self.database.write() as s:
             reserve(s, CALLER.project_id, {"instances": 1, "volumes": 1, "ram": 512}, {})
@@ -236,13 +239,20 @@ watch_interval = 0
             if self.manager == "redis":  # it has no databases
                 spec = {"databases": [], "users": [{"name": "ada", "password": PASSWORD}]}
             ref = self.vault.put(s, op.instance_id, "prepare", json.dumps(spec))
-            job = CreateInstance(op, "db", self.flavor_id, 1, "version-1", prepare_ref=ref)
+            job = CreateInstance(op, "db", self.flavor_id, 1, "version-1", prepare_ref=ref, **more)
             row = self.operations.record(s, "InstanceCreate", job, CALLER)
         self.operations.start(row)
         return row
 
+    def check_objects(self, instance_id: str) -> OperationRow:
+        return self._begin(instance_id, "GuestObjectCheck", lambda op: Job(op))
+
     def restart(self, instance_id: str) -> OperationRow:
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
+
+    def change_access(self, instance_id: str, wanted: Access | None = None) -> OperationRow:
+        change = wanted or Access(False, ["10.0.0.0/8"])
+        return self._begin(instance_id, "InstanceAccess", lambda op: ChangeAccess(op, 3306, change, Access(False, ["0.0.0.0/0"])))
 
     def repair(self, instance_id: str) -> OperationRow:
         (volume,) = self.cloud.volumes.volumes_of(instance_id)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
@@ -15,7 +16,7 @@ from messaging.bell import Bell
 from messaging.service import Messaging
 from messaging.signing import signer_of
 from messaging.values import Draft
-from models import Base, Database, Instance, MessagingCounter
+from models import Base, Database, EventSubscription, Instance, MessagingCounter, OutboxRow
 from models.base import new_id, utcnow
 from security import keyring
 from telemetry.urls import GuestUrls, queue_of
@@ -93,6 +94,26 @@ def test_the_newest_of_each_guest_is_kept(post: Post) -> None:
     }
     assert (tally.counts["messages"], post.left()) == (7, 0)
     assert (utcnow() - found[post.one].received_at).total_seconds() < 10
+
+
+def test_no_change_of_the_engine_is_passed_over(post: Post) -> None:
+    """It hung and went on before anybody looked; no heartbeat between is written."""
+    with post.database.write() as s:
+        s.add(EventSubscription(project_id="project", queue="news", ttl=3600, types=["instance.*"]))
+    post.say(post.one, report(post.one, 1))
+    post.drained()
+    post.say(post.one, report(post.one, 2))
+    post.drained()
+    post.say(post.one, report(post.one, 3), report(post.one, 4, engine=engine("blocked"), reason="engine"))
+    post.say(post.one, report(post.one, 5, engine=engine("blocked")), report(post.one, 6, reason="engine"), report(post.one, 7))
+    assert post.drained().counts["written"] == 3
+    with post.database.read() as s:
+        told = s.scalars(select(OutboxRow.body).order_by(OutboxRow.id)).all()
+    assert [(event["type"], event["payload"]["state"]) for event in told] == [
+        ("instance.engine_down", "blocked"),
+        ("instance.engine_up", "running"),
+    ]
+    assert rows(post.database)[post.one].number == 7
 
 
 def test_what_is_stale_replayed_malformed_or_forged_changes_nothing(post: Post) -> None:

@@ -9,6 +9,7 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from activities.duties import Duties, Keeper, Periodic, Standing
@@ -130,5 +131,22 @@ def test_a_duty_that_was_begun_is_running(temporal: Temporal) -> None:
             handle = client.get_workflow_handle(f"duty:{queue}:watch.stand:fast")
             assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
             await handle.terminate()
+
+    run(temporal, scene)
+
+
+def test_a_schedule_ends_that_is_not_wanted_any_more_and_comes_back_when_it_is(temporal: Temporal) -> None:
+    async def scene(client: Client, queue: str) -> None:
+        async def keep(every: timedelta) -> bool:
+            await Keeper(client, queue, Duties(periodic=[Periodic("watch.stand", every)])).keep()
+            try:
+                await client.get_schedule_handle(f"duty:{queue}:watch.stand").describe()
+            except RPCError as e:
+                return e.status is not RPCStatusCode.NOT_FOUND
+            return True
+
+        never, hourly = timedelta(), timedelta(hours=1)
+        assert [await keep(every) for every in (never, hourly, never, never, hourly)] == [False, True, False, False, True]
+        await client.get_schedule_handle(f"duty:{queue}:watch.stand").delete()
 
     run(temporal, scene)

@@ -49,7 +49,7 @@ def test_pages_of_pools(office: PostOffice) -> None:
         {"uri": "sqlite:///x"},
         {"uri": 7, "weight": 1},
         {"uri": "nonsense", "weight": 1},
-        {"uri": "mongodb://127.0.0.1:27017", "weight": 1},
+        {"uri": "mongodb://127.0.0.1:1", "weight": 1},
         {"uri": "sqlite:////nowhere/at/all.db", "weight": 1},
         {"uri": "redis://127.0.0.1:1", "weight": 1},
         {"uri": "sqlite:///a\0b", "weight": 1},

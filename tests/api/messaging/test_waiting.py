@@ -1,5 +1,8 @@
 """`wait=`: answered as soon as there is something, cheap while there is nothing, and not without bound."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,7 +15,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api.messaging.waiting import Queue, Waiters
-from messaging.bell import Bell
+from messaging.bell import Bell, sweep
 from messaging.errors import StoreUnavailable
 from tests.api.messaging.post_office import PostOffice
 
@@ -161,7 +164,7 @@ def test_other_processes_are_heard(tmp_path: Path) -> None:
     assert time.monotonic() - began < 1.8
     ours.close()
     theirs.close()
-    assert list((tmp_path / "bell").iterdir()) == []
+    assert not (tmp_path / "bell").exists()
 
 
 def test_who_is_gone_is_forgotten(tmp_path: Path) -> None:
@@ -172,6 +175,29 @@ def test_who_is_gone_is_forgotten(tmp_path: Path) -> None:
     assert len(list(directory.iterdir())) == 1
     Bell(directory).ring("p", "q")
     assert list(directory.iterdir()) == []
+
+
+def test_what_processes_that_were_killed_have_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    killed, empty, living, others = (tmp_path / f"coffer-bell-{os.getuid()}-{name}" for name in ("k", "e", "l", "o"))
+    with Bell(killed)._bind():
+        pass
+    empty.mkdir()
+    others.mkdir()
+    (others / "file").touch()
+    bell = Bell(living)
+    bell.listen(lambda project, queue: None)
+    assert set(tmp_path.iterdir()) == {living, others}
+    sweep(tmp_path)
+    assert set(tmp_path.iterdir()) == {living, others}
+    bell.close()
+    assert set(tmp_path.iterdir()) == {others}
+
+
+def test_a_process_that_ends_leaves_nothing(tmp_path: Path) -> None:
+    place = tmp_path / f"coffer-bell-{os.getuid()}-p"
+    code = "import sys, pathlib; from messaging.bell import Bell; Bell(pathlib.Path(sys.argv[1])).listen(print); print('listens')"
+    done = subprocess.run([sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=True)
+    assert (done.stdout, place.exists()) == ("listens\n", False)
 
 
 def test_a_directory_that_others_can_write_to_is_not_used(tmp_path: Path) -> None:

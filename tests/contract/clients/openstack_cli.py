@@ -23,7 +23,7 @@ SPAWN.set_forkserver_preload(
     ]
 )
 ENVIRONMENT = ("HOME", "OS_CLIENT_CONFIG_FILE", "TROVECLIENT_UUID_CACHE_DIR", "OS_MESSAGE_CLIENT_ID")
-WITHIN = 60
+WITHIN = 180
 
 
 class Refused(Exception):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cli.objectcheck import PROJECT
 from clouds.local import local_cloud
 from clouds.local.objectserver import serving
 from clouds.objects import ObjectKey, ObjectStore, Segment, UrlRules
@@ -97,8 +98,9 @@ def swift_driver() -> Iterator[Driver]:
         try:
             yield Driver(connect=lambda rules: bed.connect(urls=rules).objects, held=lambda project: held_in(bed, project))
         finally:
-            for container in list(bed.service.object_store.containers(prefix="coffer-test-")):
-                bed.service.object_store.delete_container(container)
+            for prefix in ("coffer-test-", f"coffer-{PROJECT}"):
+                for container in list(bed.service.object_store.containers(prefix=prefix)):
+                    bed.service.object_store.delete_container(container)
 
 
 def held_in(bed: Bed, project: str) -> int:

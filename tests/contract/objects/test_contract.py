@@ -154,6 +154,15 @@ def test_keys_are_rotated_in_any_order_of_processes(stored: Stored) -> None:
     assert ask("PUT", before, ONE).status == 401
 
 
+def test_keys_that_were_taken_away_are_set_again(stored: Stored) -> None:
+    """Whoever makes URLs looks each time: others may have changed the pair, or removed the container."""
+    ahead = stored.driver.connect(UrlRules(("5" * 64, "6" * 64)))
+    before = stored.store.segment_urls(stored.key, 1, 1)[0]
+    ahead.segment_urls(stored.key, 1, 1)
+    assert ask("PUT", before, ONE).status == 401
+    assert stored.upload(ONE) == stored.read().body
+
+
 def test_without_a_key_there_is_no_url(stored: Stored) -> None:
     with pytest.raises(CloudError) as error:
         stored.driver.connect(UrlRules(())).download_url(stored.key)

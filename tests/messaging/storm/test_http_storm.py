@@ -1,4 +1,4 @@
-"""The storm over HTTP: clients, the API's processes and Redis are killed while messages are posted, claimed and deleted."""
+"""The storm over HTTP: clients, the API's processes, Redis and MongoDB are killed while messages are posted, claimed and deleted."""
 
 import os
 import random
@@ -19,8 +19,8 @@ from tests.contract.clients.serving import Served, serving
 from tests.messaging.conftest import SERVERS, Urls
 from tests.messaging.storm import history, http_worker
 from tests.messaging.storm.crew import Crew, Tally
+from tests.messaging.storm.servers import patience, stormy_store
 from tests.messaging.storm.test_storm import CLAIMERS, PRODUCERS, SLOW_MESSAGES
-from tests.support.redisserver import redis_server
 
 KINDS = ("sqlite", *SERVERS)
 
@@ -28,16 +28,8 @@ KINDS = ("sqlite", *SERVERS)
 @pytest.fixture
 def pool(request: pytest.FixtureRequest, urls: Urls) -> Iterator[tuple[str, Callable[[], None]]]:
     """URI of a store, and what to do to it in the middle."""
-    if request.param != "redis":
-        yield urls(request.param), lambda: None
-        return
-    with redis_server() as server:
-
-        def crash() -> None:
-            server.kill()
-            server.start()
-
-        yield server.url, crash
+    with stormy_store(request.param, urls) as stormy:
+        yield stormy
 
 
 @pytest.fixture
@@ -91,7 +83,7 @@ def test_no_acknowledged_message_is_lost_or_held_by_two(
     key = QueueKey(project, "storm", 0)
     logs = tmp_path / "storm"
     logs.mkdir()
-    seconds, began, tally = 60 + messages / 25, time.monotonic(), Tally(logs)
+    seconds, began, tally = (60 + messages / 25) * patience(uri), time.monotonic(), Tally(logs)
     crews = [Crew(PRODUCERS, http_worker.work, False, where, key, logs), Crew(CLAIMERS, http_worker.work, True, where, key, logs)]
     try:
         for step in range(1, kills + 1):

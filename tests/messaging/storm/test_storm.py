@@ -1,4 +1,4 @@
-"""Producers, claimers and deleters, some of them killed, on every driver; Redis itself is killed too."""
+"""Producers, claimers and deleters, some of them killed, on every driver; Redis and MongoDB themselves are killed too."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from messaging.drivers.registry import open_store
 from tests.messaging.conftest import STORES, Urls
 from tests.messaging.storm import history, worker
 from tests.messaging.storm.crew import Crew, Tally
-from tests.support.redisserver import redis_server
+from tests.messaging.storm.servers import patience, stormy_store
 
 SLOW_MESSAGES = int(os.environ.get("COFFER_STORM_MESSAGES", "50000"))
 PRODUCERS, CLAIMERS = 2, 3
@@ -22,20 +22,12 @@ KEY = QueueKey("storm", "queue", 1)
 @pytest.fixture(scope="module", params=STORES)
 def stormy(request: pytest.FixtureRequest, urls: Urls) -> Iterator[tuple[str, Callable[[], None]]]:
     """URI of a store, and what to do to it in the middle."""
-    if request.param != "redis":
-        yield urls(request.param), lambda: None
-        return
-    with redis_server() as server:
-
-        def crash() -> None:
-            server.kill()
-            server.start()
-
-        yield server.url, crash
+    with stormy_store(request.param, urls) as stormy:
+        yield stormy
 
 
 def storm(url: str, crash: Callable[[], None], directory: Path, messages: int, kills: int) -> history.Verdict:
-    seconds = 30 + messages / 50
+    seconds = (30 + messages / 50) * patience(url)
     store = open_store(url)
     store.open_queue(KEY)
     began, tally = time.monotonic(), Tally(directory)

@@ -1,4 +1,4 @@
-"""What `coffer guest upgrade` asks for and says, against answers as the API gives them."""
+"""What `coffer guest upgrade` and `check-objects` ask for and say, against answers as the API gives them."""
 
 import json
 from http.client import HTTPMessage
@@ -26,9 +26,13 @@ class Instances(Answers):
 
 
 def upgrade(monkeypatch: pytest.MonkeyPatch, where: StateDir, answers: Answers, *words: str) -> Result:
+    return act(monkeypatch, where, answers, "upgrade", *words)
+
+
+def act(monkeypatch: pytest.MonkeyPatch, where: StateDir, answers: Answers, command: str, *words: str) -> Result:
     monkeypatch.setattr("cli.rest.call", answers)
     monkeypatch.setattr("cli.commands.guest.resolve", lambda _path: where)
-    return CliRunner().invoke(main, ("guest", "upgrade", "i", *words))
+    return CliRunner().invoke(main, ("guest", command, "i", *words))
 
 
 def test_it_tells_how_to_follow_the_operation(state: StateDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -37,6 +41,14 @@ def test_it_tells_how_to_follow_the_operation(state: StateDir, monkeypatch: pyte
     assert done.exit_code == 0, done.output
     assert f"upgrade requested; follow it: coffer operation show --watch b --state {tmp_path}" in done.stdout
     assert answers.acted == [("i/action", {"upgrade_agent": {}})]
+
+
+def test_a_check_is_asked_for(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = Instances(operation("b", kind="GuestObjectCheck", state="RUNNING"))
+    done = act(monkeypatch, state, answers, "check-objects")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("check requested; follow it: coffer operation show --watch b")
+    assert answers.acted == [("i/action", {"check_objects": {}})]
 
 
 def test_one_that_was_taken_back_is_a_failure(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import json
 import logging
 import threading
 import time
@@ -22,7 +23,9 @@ from clouds.openstack.networks import _mac
 from clouds.openstack.userdata import BOOT_FILE, user_data
 from clouds.ports import CloudError, GuestBoot
 from guest_agent.boot import __main__ as boot
+from guest_agent.boot.layout import Place, _agent_settings, _sshd_config
 from guest_agent.boot.settings import BootSettings
+from guest_agent.settings import Settings as AgentSettings
 from guests.keys import new_key_pair
 from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.support.local_guest import eventually
@@ -35,8 +38,19 @@ BOOT = GuestBoot("instance-1", "mariadb", "10.11", 512, LOGIN.public, HOST.priva
 # -- user data
 
 
-def rendered() -> str:
-    return user_data(BOOT, address="10.0.0.7", channel_port=2222, volume_id="volume-1")
+def rendered(**more: str) -> str:
+    return user_data(BOOT, address="10.0.0.7", channel_port=2222, volume_id="volume-1", **more)
+
+
+def test_on_two_networks_the_engine_is_on_one_and_the_channel_on_the_other(tmp_path: Path) -> None:
+    (file,) = yaml.safe_load(base64.b64decode(rendered(engine_address="192.0.2.7")).decode())["write_files"]
+    (tmp_path / "boot.json").write_text(file["content"])
+    told = BootSettings.load(tmp_path / "boot.json")
+    place = Place(tmp_path / "server")
+    agent = {**_agent_settings(place, told), "telemetry": None}
+    (tmp_path / "agent.json").write_text(json.dumps(agent))
+    assert AgentSettings.load(str(tmp_path / "agent.json")).bind_address == "192.0.2.7"
+    assert "ListenAddress 10.0.0.7:2222" in _sshd_config(place, told)
 
 
 def test_user_data_is_a_cloud_config_that_the_guest_understands(tmp_path: Path) -> None:
