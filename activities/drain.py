@@ -40,8 +40,8 @@ BATCH = 1000
 SHIFT_SECONDS = 600 * SCALE
 BEAT_SECONDS = 1.5 * SCALE
 SLOW_LOOK = 1.0
-"""For what no bell tells of: posts taken in on other machines."""
-COLLECT = 0.25
+"""For what no bell tells of: heartbeats, and posts taken in on other machines."""
+COLLECT = 0.1
 """After a batch that was not full: so that many small posts make one batch."""
 TELL_EVERY = 60.0
 MOST_REMEMBERED = 100_000
@@ -90,10 +90,10 @@ class DrainActivities:
                 except StoreUnavailable as e:
                     raise ApplicationError(str(e), type="StoreUnavailable") from e
                 tally.tell(duty.subject)
-                if full is None:
-                    await _rung_or(rung, SLOW_LOOK)
-                elif not full:
+                if full is False:
                     await asyncio.sleep(COLLECT)
+                if not full:
+                    await _rung_or(rung, SLOW_LOOK)
         tally.tell(duty.subject, at_once=True)
         return True
 
@@ -167,7 +167,7 @@ class DrainActivities:
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever a guest's message was taken in on this machine."""
+        """An event that is set whenever a guest's message that brings news was taken in on this machine."""
         rung, loop, project = asyncio.Event(), asyncio.get_running_loop(), self._urls.project
 
         def wake() -> None:
@@ -175,7 +175,7 @@ class DrainActivities:
                 one.set()
 
         def heard(of: str, _queue: str) -> None:
-            if of == project:
+            if of == project and not all(one.is_set() for one in self._rung):
                 loop.call_soon_threadsafe(wake)
 
         self._rung.add(rung)

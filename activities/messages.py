@@ -1,12 +1,15 @@
 """Queues of messages: each guest's own, and what is to be cleared away in all of them."""
 
+from contextlib import suppress
+from statistics import median
+
 import structlog
 from sqlalchemy import func, literal, or_, select
 from temporalio import activity
 
 from activities.waiting import still_wanted
 from messaging.catalogue import DELETING
-from messaging.errors import MessagingError
+from messaging.errors import MessagingError, NoPool, StoreUnavailable
 from messaging.metadata import FLAVOR
 from messaging.service import Messaging
 from models import CatalogueRow, Database, Instance
@@ -16,6 +19,7 @@ from workflows.contracts import Duty, Operation
 
 AT_A_TIME = 1000
 MOST_TURNS = 200
+SAMPLE = 100
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +63,15 @@ class MessageActivities:
     def has_pool(self) -> bool:
         """Whether there is any for messages to be kept in."""
         return bool(self._messaging.stores.names())
+
+    def delay(self) -> float:
+        """For how many seconds guests' reports wait to be drained: the median of some of those that wait, in the pool where it is greatest."""
+        found = [0.0]
+        for pool in self._messaging.stores.names():
+            with suppress(StoreUnavailable, NoPool):
+                waiting = self._messaging.collector.gather(pool, self._project, SAMPLE)
+                found += [median(message.age for message in waiting)] if waiting else []
+        return max(found)
 
     def ensure_queue(self, instance_id: str) -> bool:
         """Whether it is there."""

@@ -36,7 +36,8 @@ class TokenChecker(Protocol):
 
 def authenticate() -> None:
     """Every path below /v1.0/ needs a token, the unknown ones too."""
-    if request.path.startswith(PROTECTED) and request.path not in OPEN:
+    path = request.path
+    if path.startswith(PROTECTED) and path not in OPEN:
         g.context = context_of(granted())
 
 

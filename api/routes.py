@@ -11,7 +11,7 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from webargs import core
 from webargs.flaskparser import FlaskParser
 
-from api.context import context, services
+from api.context import behind, context, services
 from api.errors import BadMediaType, BadRequest
 from api.schemas.common import FaultBody
 
@@ -126,5 +126,6 @@ def _no_constant(name: str) -> NoReturn:
 
 def refuse_nul() -> None:
     """No name, id or marker has a NUL in it, and some databases can't even be asked for one."""
-    if "\0" in request.path or any("\0" in value for value in request.args.values()):
+    asked = behind(request)
+    if "\0" in asked.path or (asked.query_string and any("\0" in value for value in asked.args.values())):
         raise BadRequest("The address has a NUL character in it.")

@@ -65,7 +65,8 @@ def _api(state: StateDir, host: str, ports: Ports) -> Part:
     conf = config.load(state.config)
     mark = marks(state)["api"]
     bind = f"[{host}]:{ports.api}" if ":" in host else f"{host}:{ports.api}"
-    serve = ["--bind", bind, "--worker-class", "gthread", "--workers", str(conf.api.workers), "--threads", str(conf.api.threads)]
+    size = ["--workers", str(conf.api.workers), "--threads", str(conf.api.threads)]
+    serve = ["--bind", bind, "--worker-class", "api.serving.Worker", *size]
     quiet = ["--graceful-timeout", "5", "--keep-alive", "30", "--log-level", "warning", "--no-control-socket"]
     believe = ["--forwarded-allow-ips", ""]  # by default whoever comes from loopback may claim to have come by HTTPS
     argv = [sys.executable, "-m", "gunicorn", *mark, *serve, *quiet, *believe, "api.app:from_config()"]

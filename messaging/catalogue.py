@@ -1,7 +1,8 @@
 """Where queues are: placing, finding, moving and removing them, and running calls at the right store.
 
 A call goes to the place that this process knows.  The store refuses it (`Fenced`) when the queue is no longer there; then the row is read
-again, what somebody left half done is finished (every step can be repeated by anybody), and the call is made once more.
+again, what somebody left half done is finished (every step can be repeated by anybody), and the call is made once more.  So a place may be
+known for long; what no store would refuse, a queue's metadata, may not.
 """
 
 import threading
@@ -32,11 +33,14 @@ OPEN = (IN_PLACE, MOVING)
 ATTEMPTS = 5
 TURNS, PATIENT_TURNS, TURN_SECONDS = 60, 6, 0.05
 MOST_CACHED = 200_000
+PLACE_SECONDS = 3600.0
+DUE_SECONDS = 60.0
+"""No store refuses a question for what is due; whoever waits for a queue that has moved looks for itself after as long at most."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     key: QueueKey
     pool: str
@@ -49,17 +53,21 @@ class Placement:
 
 
 class Catalogue:
-    def __init__(self, database: Database, stores: Stores, cache_seconds: float) -> None:
+    """`cache_seconds`: for so long the metadata that was read is what it is; `constant`: projects whose queues' metadata nobody changes."""
+
+    def __init__(self, database: Database, stores: Stores, cache_seconds: float, constant: Collection[str] = ()) -> None:
         self._database = database
         self._stores = stores
         self._cache_seconds = cache_seconds
+        self._constant = frozenset(constant)
         self._cache: OrderedDict[tuple[str, str], tuple[float, Placement]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, project: str, name: str, *, fresh: bool = False, movers: bool = False) -> Placement | None:
-        """The queue's place; None when there is no such queue.  A move under way is left to the one who began it (`movers`) for a while,
-        and finished here then.  Raises QueueMoving."""
-        if not fresh and (cached := self._cached(project, name)):
+    def find(self, project: str, name: str, *, fresh: bool = False, movers: bool = False, whole: bool = True) -> Placement | None:
+        """The queue's place; None when there is no such queue.  Without `whole` its metadata may be old.  A move under way is left to the
+        one who began it (`movers`) for a while, and finished here then.  Raises QueueMoving."""
+        lasts = self._cache_seconds if whole and project not in self._constant else PLACE_SECONDS
+        if not fresh and (cached := self._cached(project, name, lasts)):
             return cached
         for turn in range(TURNS):
             with self._database.read() as s:
@@ -116,7 +124,7 @@ class Catalogue:
     def run(self, project: str, name: str, call: Callable[[Store, QueueKey], T], missing: T) -> T:
         """The call at the queue's store, or `missing` when there is no such queue."""
         for attempt in range(ATTEMPTS):
-            placement = self.find(project, name, fresh=attempt > 0)
+            placement = self.find(project, name, fresh=attempt > 0, whole=False)
             if placement is None:
                 return missing
             try:
@@ -125,6 +133,10 @@ class Catalogue:
                 now = self.find(project, name, fresh=True)
                 if now is not None and now.key == placement.key:
                     self._open(now)
+            except (StoreUnavailable, NoPool):
+                # It may have left that store long ago.
+                self._remember(project, name, None)
+                raise
         raise QueueMoving(f"Queue {name} is being moved; try again.")
 
     def run_or_create(
@@ -170,8 +182,10 @@ class Catalogue:
 
     def _placed(self, queues: Collection[tuple[str, str]]) -> list[Placement]:
         """Where those of the queues are that exist and are not being moved."""
-        known = {queue: self._cached(*queue) for queue in queues}
+        known = {queue: self._cached(*queue, DUE_SECONDS) for queue in queues}
         placed = [placement for placement in known.values() if placement]
+        if len(placed) == len(known):
+            return placed
         by_project: defaultdict[str, list[str]] = defaultdict(list)
         for (project, name), placement in known.items():
             if placement is None:
@@ -249,16 +263,19 @@ class Catalogue:
     def _store(self, pool: str, generation: int) -> Store:
         return self._stores.of(pool, generation)
 
-    def _cached(self, project: str, name: str) -> Placement | None:
+    def _cached(self, project: str, name: str, lasts: float) -> Placement | None:
         with self._lock:
-            until, placement = self._cache.get((project, name), (0.0, None))
-        return placement if time.monotonic() < until else None
+            found = self._cache.get((project, name))
+        if found is None:
+            return None
+        read, placement = found
+        return placement if time.monotonic() < read + lasts else None
 
     def _remember(self, project: str, name: str, placement: Placement | None) -> None:
         with self._lock:
             self._cache.pop((project, name), None)
             if placement is not None:
-                self._cache[project, name] = (time.monotonic() + self._cache_seconds, placement)
+                self._cache[project, name] = (time.monotonic(), placement)
             if len(self._cache) > MOST_CACHED:
                 self._cache.popitem(last=False)
 

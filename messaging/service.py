@@ -8,6 +8,7 @@ Every method raises subclasses of `MessagingError`, whose `status` is the HTTP s
 raise StoreUnavailable and QueueMoving (both 503).  Every object is safe to use from many threads.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 
 from messaging.catalogue import Catalogue
@@ -40,11 +41,14 @@ __all__ = [
 
 class Messaging:
     """`cache_seconds`: for so long another process' change of a queue's metadata or of a pool's URI may go unnoticed.  A queue's move or
-    deletion is always noticed: stores refuse what was meant for its former place."""
+    deletion is always noticed: stores refuse what was meant for its former place.  `constant`: projects whose queues' metadata nobody
+    changes, so that what was read once need not be read again."""
 
-    def __init__(self, database: Database, keyring: Keyring, *, cache_seconds: float = 2.0) -> None:
-        self.stores = Stores(database, keyring)
-        catalogue = Catalogue(database, self.stores, cache_seconds)
+    def __init__(
+        self, database: Database, keyring: Keyring, *, cache_seconds: float = 2.0, constant: Collection[str] = ()
+    ) -> None:
+        self.stores = Stores(database, keyring, cache_seconds)
+        catalogue = Catalogue(database, self.stores, cache_seconds, constant)
         self.pools = Pools(database, keyring, self.stores)
         self.flavors = Flavors(database)
         self.queues = Queues(database, catalogue)

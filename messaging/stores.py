@@ -1,9 +1,12 @@
 """The stores this process has open, one per pool; opened anew when the pool's row has another generation."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
+import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from messaging.drivers.base import Store
 from messaging.drivers.registry import open_store
@@ -14,16 +17,26 @@ from security.keyring import Keyring
 
 URI_PURPOSE = "messaging-pool-uri"
 
+log = structlog.get_logger(__name__)
+
 
 class Stores:
-    def __init__(self, database: Database, keyring: Keyring) -> None:
+    """`cache_seconds`: for so long another process' change of a pool's URI may go unnoticed."""
+
+    def __init__(self, database: Database, keyring: Keyring, cache_seconds: float) -> None:
         self._database = database
         self._keyring = keyring
+        self._cache_seconds = cache_seconds
         self._open: dict[str, tuple[int, Store]] = {}
+        self._seen: Mapping[str, int] = {}
+        self._look_at = 0.0
         self._lock = threading.Lock()
 
     def of(self, pool: str, generation: int) -> Store:
-        """The store of a pool whose row had this generation when the caller looked.  Raises NoPool when it is gone."""
+        """The store of a pool whose row had this generation, if the caller has looked lately, or an earlier one.  Raises NoPool when it
+        is gone."""
+        self._look()
+        generation = max(generation, self._seen.get(pool, 0))
         with self._lock:
             held = self._open.get(pool)
             if held and held[0] >= generation:
@@ -53,6 +66,18 @@ class Stores:
 
     def seal(self, pool: str, uri: str) -> bytes:
         return self._keyring.seal(URI_PURPOSE, pool, uri.encode())
+
+    def _look(self) -> None:
+        """One look at all pools now and then, so that no call for a queue needs one.  With SQL away they are what they were."""
+        with self._lock:
+            if time.monotonic() < self._look_at:
+                return
+            self._look_at = time.monotonic() + self._cache_seconds
+        try:
+            with self._database.read() as s:
+                self._seen = {row.name: row.generation for row in s.execute(select(PoolRow.name, PoolRow.generation))}
+        except SQLAlchemyError as e:
+            log.warning("pools are looked at again later", reason=type(e).__name__)
 
     def close(self) -> None:
         with self._lock:

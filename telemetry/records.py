@@ -5,7 +5,7 @@ thousand.  What is of no living instance meets no row in the join, and is not wr
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -46,6 +46,8 @@ TABLE = Base.metadata.tables[GuestTelemetry.__tablename__]
 FIELDS = tuple(c.name for c in TABLE.columns if c.name not in JUDGED)
 SAID = tuple(field.name for field in fields(Report) if field.name in FIELDS)
 PLACE = ("epoch", "number")
+LOOKED_AT = (KEY, *PLACE, "boot_id", "engine_deaths", "engine_state")
+"""All that tells whether a report brings news; none of it is ever unknown."""
 DOCUMENT = bindparam("document", type_=Text)
 Source = tuple[FromClause | Any, Callable[[str], ColumnElement[Any]]]
 
@@ -64,11 +66,10 @@ def write(database: Database, entries: Sequence[Entry]) -> None:
     if not entries:
         return
     rows = [_row(entry) for entry in sorted(entries, key=lambda one: one.report.instance_id)]
-    document = {"document": json.dumps(rows, separators=(",", ":"))}
     with database.write() as s:
         dialect = s.get_bind().dialect.name
-        watched = engines.lock(s, s.scalars(_news(dialect), document))
-        s.execute(_statement(dialect), document)
+        watched = engines.lock(s, s.scalars(_news(dialect), _document({name: row[name] for name in LOOKED_AT} for row in rows)))
+        s.execute(_statement(dialect), _document(rows))
         engines.settle(s, watched, [(entry.report, entry.received_at) for entry in entries])
 
 
@@ -95,6 +96,10 @@ def _row(entry: Entry) -> dict[str, Any]:
     return {name: int(value) if isinstance(value, bool) else value for name, value in row.items() if value is not None}
 
 
+def _document(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+    return {"document": json.dumps(list(rows), separators=(",", ":"))}
+
+
 def _moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime(MOMENT)
 
@@ -116,7 +121,7 @@ def _statement(dialect: str) -> Any:
 @cache
 def _news(dialect: str) -> Any:
     """Ids of those whose reports differ from their rows in something that an owner is told of."""
-    source, field = _source(dialect)
+    source, field = _source(dialect, LOOKED_AT)
     row = TABLE.c
     runs = field("engine_state") == engines.RUNNING
     differs = or_(
@@ -131,12 +136,13 @@ def _news(dialect: str) -> Any:
     return select(row.instance_id).select_from(source).where(row.instance_id == field(KEY), newer, differs)
 
 
-def _source(dialect: str) -> Source:
+def _source(dialect: str, names: Sequence[str] = FIELDS) -> Source:
+    """The rows of the document, and their fields of these names."""
     match dialect:
         case "mysql" | "mariadb":
-            return _mariadb_rows(), lambda name: literal_column(f"r.{name}")
+            return _mariadb_rows(names), lambda name: literal_column(f"r.{name}")
         case "postgresql":
-            return _postgresql()
+            return _postgresql(names)
         case _:
             return _sqlite()
 
@@ -146,10 +152,10 @@ def _chosen(source: Any, field: Callable[[str], ColumnElement[Any]]) -> Any:
     return select(*(field(name).label(name) for name in FIELDS)).select_from(source).where(known)
 
 
-def _postgresql() -> Source:
+def _postgresql(names: Sequence[str]) -> Source:
     types: dict[str, TypeEngine[Any]] = {c.name: Text() if isinstance(c.type, JSON) else c.type for c in TABLE.columns}
     document = func.jsonb_to_recordset(cast(DOCUMENT, postgresql.JSONB))
-    rows = document.table_valued(*(column(name, types[name]) for name in FIELDS)).render_derived("r", with_types=True)
+    rows = document.table_valued(*(column(name, types[name]) for name in names)).render_derived("r", with_types=True)
     return rows, lambda name: cast(rows.c[name], JSON) if isinstance(TABLE.c[name].type, JSON) else rows.c[name]
 
 
@@ -158,8 +164,8 @@ def _sqlite() -> Source:
     return rows, lambda name: func.json_extract(rows.c.value, f"$.{name}")
 
 
-def _mariadb_rows() -> Any:
-    columns = ", ".join(f"{name} {_mariadb_type(TABLE.c[name].type)} PATH '$.{name}'" for name in FIELDS)
+def _mariadb_rows(names: Sequence[str]) -> Any:
+    columns = ", ".join(f"{name} {_mariadb_type(TABLE.c[name].type)} PATH '$.{name}'" for name in names)
     return text(f"JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS r").bindparams(DOCUMENT)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 VERSION = 1
+ROUTINE = "heartbeat"
 MOST = 2**63 - 1
 LONGEST = 64
 MOST_JOBS = 128
@@ -55,6 +56,11 @@ class Report:
 
     def ended_jobs(self) -> list[str]:
         return [job["job_id"] for job in self.jobs if job["state"] in ENDED]
+
+
+def is_routine(body: Any) -> bool:
+    """Whether a guest says this body of a message to bring no news: it may wait for the drain's next look."""
+    return isinstance(body, dict) and body.get("reason") == ROUTINE
 
 
 def parse(instance_id: str, text: str) -> Report:

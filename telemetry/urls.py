@@ -6,7 +6,7 @@ from typing import Any
 
 from oslo_config.cfg import ConfigOpts
 
-from messaging.signing import EXPIRES_FORMAT, Signer
+from messaging.signing import Signer
 
 PREFIX = "guest-"
 INSTANCE_ID_LENGTH = 36
@@ -60,12 +60,15 @@ class GuestUrls:
             "signature": signed.signature,
         }
 
+    def is_guests(self, project: str, queue: str) -> bool:
+        return project == self.project and instance_of(queue) is not None
+
     def next(self, project: str, queue: str, expires: str) -> dict[str, str] | None:
         """What replaces a URL of a guest's queue that ends at `expires`, once half of its life is over."""
         instance_id = instance_of(queue)
         if instance_id is None or project != self.project:
             return None
-        until = datetime.strptime(expires, EXPIRES_FORMAT).replace(tzinfo=UTC)
+        until = datetime.fromisoformat(expires).replace(tzinfo=UTC)
         return self.post_to(instance_id) if until - datetime.now(UTC) < self.lifetime / 2 else None
 
     def _endpoint(self) -> str:

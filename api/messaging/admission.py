@@ -1,12 +1,13 @@
 """What every request to messaging passes first: whose it is, by token or by signed URL, and whether its headers are in order."""
 
 import re
+from collections.abc import Mapping
 
 from flask import current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed, NotAcceptable
 
 from api.auth import context_of, granted
-from api.context import Context
+from api.context import Context, behind
 from api.errors import BadRequest, Forbidden, NotFound
 from api.messaging.parts import parts
 from api.routes import policy_of, require
@@ -32,7 +33,8 @@ HEADED = ("ping", "exists")
 
 def admit() -> None:
     """Runs before each handler; a signed request that does not hold is told no more than that nothing is there."""
-    if any(name in request.environ for name in SIGNED):
+    environ = request.environ
+    if any(name in environ for name in SIGNED):
         _by_signature()
     else:
         _by_token()
@@ -50,39 +52,42 @@ def _by_token() -> None:
 
 
 def _by_signature() -> None:
+    asked, kept, held = behind(request), behind(g), parts()
+    environ = asked.environ
     try:
-        if any(name in request.environ for name in OVERRIDES) or not set(request.args) <= SIGNED_QUERY:
+        if any(name in environ for name in OVERRIDES) or not set(asked.args) <= SIGNED_QUERY:
             raise BadSignature
-        shown = _shown()
-        parts().signer.verify(shown, request.method, _path_as_sent(), epoch=parts().options.signed_url_epoch)
+        shown = _shown(environ)
+        held.signer.verify(shown, asked.method, _path_as_sent(environ, asked.path), epoch=held.options.signed_url_epoch)
     except BadSignature:
         raise NotFound("The resource could not be found.") from None
-    for name in [name for name in request.environ if IDENTITY.match(name)]:
-        del request.environ[name]
-    g.context = Context("signed-url", shown.project, (), g.request_id, is_admin=False)
-    g.signed, g.signed_until = True, shown.expires
+    for name in [name for name in environ if name.startswith("HTTP_X_") and IDENTITY.match(name)]:
+        del environ[name]
+    kept.context = Context("signed-url", shown.project, (), kept.request_id, is_admin=False)
+    kept.signed, kept.signed_until = True, shown.expires
 
 
-def _shown() -> SignedUrl:
-    signature, paths, methods, expires = (request.environ.get(name, "") for name in SIGNED)
-    project = request.environ.get("HTTP_X_PROJECT_ID", "")
+def _shown(environ: Mapping[str, str]) -> SignedUrl:
+    signature, paths, methods, expires = (environ.get(name, "") for name in SIGNED)
+    project = environ.get("HTTP_X_PROJECT_ID", "")
     return SignedUrl(tuple(paths.split(",")), tuple(methods.split(",")), project, expires, signature)
 
 
-def _path_as_sent() -> str:
+def _path_as_sent(environ: Mapping[str, str], routed: str) -> str:
     """Without anything decoded or normalised; the empty text when it is not what routing sees."""
-    sent = str(request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or "").partition("?")[0]
-    return sent.removeprefix(MOUNT) if sent == request.path else ""
+    sent = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "").partition("?")[0]
+    return sent.removeprefix(MOUNT) if sent == routed else ""
 
 
 def _check_headers() -> None:
-    if request.method == "HEAD" and str(request.endpoint).rpartition(".")[2] not in HEADED:
+    asked = behind(request)
+    if asked.method == "HEAD" and str(asked.endpoint).rpartition(".")[2] not in HEADED:
         raise MethodNotAllowed
-    if request.accept_mimetypes and not request.accept_mimetypes["application/json"]:
+    if asked.accept_mimetypes and not asked.accept_mimetypes["application/json"]:
         raise NotAcceptable("The answers of this service are application/json.")
-    if request.mimetype == "application/x-www-form-urlencoded":
+    if asked.mimetype == "application/x-www-form-urlencoded":
         raise BadRequest("Send the body as JSON.")
-    given = request.headers.get("Client-ID", "").lower()
+    given = asked.headers.get("Client-ID", "").lower()
     if not CLIENT_ID.fullmatch(given):
         raise BadRequest("The header Client-ID must be a UUID.")
     g.client_id = given.replace("-", "")

@@ -12,6 +12,7 @@ from api.messaging.parts import client, messaging, parts, project
 from api.replies import empty, reply
 from api.routes import policy
 from messaging.values import Draft, Message, Page
+from telemetry.reports import is_routine
 
 blueprint = Blueprint("messages", __name__, url_prefix="/queues/<queue>/messages")
 
@@ -20,15 +21,17 @@ blueprint = Blueprint("messages", __name__, url_prefix="/queues/<queue>/messages
 @policy("messages:create")
 def post(queue: str) -> ResponseReturnValue:
     """A signed request never makes a queue: what was deleted stays deleted.  A guest whose URL is half through is given its next one."""
-    given = reading.fields(required=("messages",), strict=False)["messages"]
+    given, held, whose = reading.fields(required=("messages",), strict=False)["messages"], parts(), project()
     if not isinstance(given, list) or not given:
         raise InvalidBody("messages must be an array with at least one message.")
     drafts = [_draft(one) for one in given]
     size = request.content_length or 0
-    ids = messaging().messages.post(project(), queue, drafts, client(), size=size, create=not g.signed)
-    parts().waiters.ring(project(), queue)
+    ids = held.messaging.messages.post(whose, queue, drafts, client(), size=size, create=not g.signed)
+    # Not for heartbeats of guests: to hear of each would cost whoever drains them more than all the rest.
+    if not (held.urls.is_guests(whose, queue) and all(is_routine(draft.body) for draft in drafts)):
+        held.waiters.ring(whose, queue)
     body: dict[str, Any] = {"resources": [views.message_path(queue, id) for id in ids]}
-    if g.signed and (post_to := parts().urls.next(project(), queue, g.signed_until)):
+    if g.signed and (post_to := held.urls.next(whose, queue, g.signed_until)):
         body["post_to"] = post_to
     answer = reply(body, 201)
     answer.headers["Location"] = f"{views.queue_path(queue)}/messages?ids={','.join(ids)}"

@@ -30,7 +30,7 @@ class Parts:
 def build(conf: ConfigOpts, database: Database, keyring: Keyring) -> Parts:
     options = conf.messaging
     most = options.max_waiters or max(1, conf.api.threads // 2)
-    messaging = Messaging(database, keyring)
+    messaging = Messaging(database, keyring, constant=[conf.telemetry.project])
     waiters = Waiters(most, Bell(meeting_place(keyring)), messaging.queues.due)
     signer = signer_of(keyring, timedelta(seconds=options.signed_url_lifetime))
     return Parts(options, messaging, signer, waiters, GuestUrls(conf, signer))

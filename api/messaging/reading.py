@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api.context import behind
 from api.errors import BadRequest
 from api.messaging.faults import InvalidBody
 from api.messaging.parts import parts
@@ -90,7 +91,8 @@ def seconds_to_wait() -> int:
 def _raw(most: int) -> bytes:
     too_large = f"The body must not be larger than {most} bytes."
     try:
-        raw = request.get_data(cache=False) if (request.content_length or 0) <= most else None
+        asked = behind(request)
+        raw = asked.get_data(cache=False) if (asked.content_length or 0) <= most else None
     except RequestEntityTooLarge:
         raise BadRequest(too_large) from None
     if raw is None or len(raw) > most:

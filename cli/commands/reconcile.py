@@ -78,6 +78,9 @@ def reconcile(
                 ctx.exit(DRIFT if seen else 0)
             if not yes:
                 _ask(chosen, as_json)
+                now = look(db, cloud)  # it may have taken a while to answer
+                there = {found.row_id for found in now.found}
+                chosen = [one for one in chosen if one.found.row_id in there]
             outcomes = _mend(db, cloud, now, chosen)
     except CloudError as e:
         raise CliError(f"the cloud says: {e}", "check [cloud], [service_credentials] and [network]") from e

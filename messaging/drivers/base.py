@@ -23,7 +23,7 @@ class Fenced(Exception):
     """The queue is not, not yet or no longer open here under this generation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QueueKey:
     project: str
     name: str

@@ -12,7 +12,7 @@ from cli.main import main
 from clouds.openstack import Services, cloud_of
 from clouds.openstack.bootstrap import PURPOSE
 from clouds.ports import ServerStatus, VolumeStatus, WantPort
-from models import Instance, InstanceState
+from models import Instance, InstanceState, OperationState
 from models.base import new_id
 from tests.durability.scenarios import delete_done
 from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
@@ -66,7 +66,8 @@ def test_what_was_taken_from_a_server_is_given_back_and_a_server_that_goes_is_to
     assert {one["kind"] for one in reconcile(world)} == {"stopped", "detached"}
     outcomes = {one["outcome"] for one in reconcile(world, "--fix", "--yes")}
     (outcome,) = outcomes
-    world.settle(world.operation(outcome.removeprefix("operation ")))
+    ended = world.settle(world.operation(outcome.removeprefix("operation ")))
+    assert ended.state is OperationState.DONE, (ended.error_type, ended.error_message)
     assert world.instance(instance_id).state is InstanceState.READY
     (server,), (volume,) = world.cloud.compute.servers_of(instance_id), world.cloud.volumes.volumes_of(instance_id)
     assert (server.status, volume.status) == (ServerStatus.ACTIVE, VolumeStatus.IN_USE)

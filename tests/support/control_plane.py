@@ -22,7 +22,7 @@ from tests.support.testbed import CIDR, Bed
 from tests.support.world import ROOT, Temporal
 
 VERSIONS = {"mariadb": "10.11", "postgresql": "15", "redis": "7.0"}
-SERVE = ("--worker-class", "gthread", "--threads", "8", "--no-control-socket", "api.app:from_config()")
+SERVE = ("--worker-class", "api.serving.Worker", "--threads", "8", "--no-control-socket", "api.app:from_config()")
 ENDS_WITHIN = 30
 IP_FREEBIND = 15
 """Of Linux: the address may come later.  The guests' gateway is there as long as a guest is."""

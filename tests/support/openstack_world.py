@@ -74,8 +74,13 @@ class OpenStackWorld(World):
                     cloud.compute.delete_server(server.key)
                 for volume in cloud.volumes.volumes_of(owner):
                     cloud.volumes.delete_volume(volume.key)
+                cloud.access.delete_floating_ips(owner)
                 for port in cloud.networks.ports_of(owner):
                     cloud.networks.delete_port(port.key)
+                for group in cloud.access.groups_of(owner):
+                    cloud.access.delete_group(group.key)
+                for servers in cloud.groups.server_groups_of(owner):
+                    cloud.groups.delete_server_group(servers.key)
             return self.left() == []
 
         def tried() -> bool:

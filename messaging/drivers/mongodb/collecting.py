@@ -13,7 +13,10 @@ from messaging.drivers.mongodb.server import MESSAGES, Document, Server
 
 def gather(server: Server, project: str, limit: int) -> list[Gathered]:
     prefix = places.project_prefix(project)
-    filled = server.messages.distinct("queue", {"queue": {"$gte": prefix, "$lt": f"{prefix[:-1]}0"}})
+    of_project = {"$gte": prefix, "$lt": f"{prefix[:-1]}0"}
+    # Queues whose only messages are those of posts that nobody has ended are not among the others.
+    _open(server, {"posts.token": {"$gt": ""}, "_id": of_project})
+    filled = server.messages.distinct("queue", {"queue": of_project})
     chosen = filled if len(filled) <= limit else random.sample(filled, limit)
     here = _open(server, {"_id": {"$in": sorted({queue.rpartition("/")[0] for queue in chosen})}})
     wanted = [place for place in here if place.queue in set(chosen)]

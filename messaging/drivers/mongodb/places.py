@@ -20,7 +20,7 @@ from messaging.drivers.mongodb import documents
 from messaging.drivers.mongodb.server import NOW, Document, Server
 
 OPEN, SEALING, SEALED, IMPORTING, OPENING, GONE = "open", "sealing", "sealed", "importing", "opening", "gone"
-BATCH = 1000
+BATCH = 200
 DUPLICATE = 11000
 # A post that is still noted although its messages have their places does no harm.
 _RELAXED = WriteConcern(1)

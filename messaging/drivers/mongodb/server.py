@@ -91,6 +91,7 @@ class Server:
             if not self._indexed:
                 # Those that are there already are left alone.
                 self.messages.create_indexes(_INDEXES)
+                self.queues.create_index([("posts.token", 1)])
                 self._indexed = True
 
 

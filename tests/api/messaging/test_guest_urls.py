@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from api.messaging.waiting import Waiters
 from messaging.values import Draft
 from tests.api.messaging.post_office import CLIENT, PROJECTS, PostOffice
 from tests.api.stand import CANARY
@@ -183,3 +184,15 @@ def test_crafted_requests_reach_nothing(office: PostOffice, method: str, path: s
     assert CANARY not in answer.text
     assert "post_to" not in answer.text
     assert office.parts.messaging.queues.stats(SERVICE, QUEUE).total == 1
+
+
+def test_a_heartbeat_wakes_nobody_and_news_do(office: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[tuple[str, str]] = []
+    monkeypatch.setattr(Waiters, "ring", lambda _waiters, project, queue: rung.append((project, queue)))
+    sent = headers(office.parts.urls.post_to(ONE))
+    for reason in ("start", "heartbeat", "engine", "job", "root", "heartbeat"):
+        body = {"messages": [{"ttl": 300, "body": {"v": 1, "reason": reason}}]}
+        assert ask(office, "POST", MESSAGES, sent, body).status_code == 201
+    assert rung == [(SERVICE, QUEUE)] * 4
+    office.ada.say("mine", {"reason": "heartbeat"})
+    assert rung[4:] == [(office.ada.project_id, "mine")]

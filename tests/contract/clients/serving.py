@@ -50,7 +50,7 @@ def serving(directory: Path) -> Iterator[Served]:
                 *(sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening.fileno()}"),
                 *(
                     "--worker-class",
-                    "gthread",
+                    "api.serving.Worker",
                     "--threads",
                     "4",
                     "--workers",

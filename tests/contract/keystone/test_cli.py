@@ -47,7 +47,7 @@ def announced_api(stack: Stack, real_keystone: Keystone) -> Iterator[str]:
     port = any_free("127.0.0.1", set())
     config = configured(stack, real_keystone, port)
     log = (stack.state / "keystone-api.log").open("w")
-    argv = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
+    argv = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "api.serving.Worker", "--threads", "4"]
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("OS_CLIENT_CONFIG_FILE", os.environ[VARIABLE])
         process = subprocess.Popen(

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from messaging import moving
 from messaging.drivers.base import Fenced, QueueKey, Selection, Store
 from messaging.drivers.registry import open_store
 from messaging.moving import carry_over
 from tests.messaging.conftest import STORES, Urls
-from tests.messaging.support import backdate, bodies, claim, new, post
+from tests.messaging.support import backdate, bodies, claim, new, patience, post
 
 EVERYTHING = Selection(limit=2000, include_claimed=True, include_delayed=True)
 
@@ -127,7 +128,12 @@ def test_movers_can_stop_anywhere_and_come_again(store: Store, key: QueueKey, ta
     assert bodies(target.select(there, EVERYTHING)) == [2, 3]
 
 
-def test_a_long_queue_moves_in_batches(store: Store, key: QueueKey, target: Store) -> None:
-    post(store, key, *range(1201))
+def test_a_long_queue_moves_in_batches(
+    store: Store, store_url: str, key: QueueKey, target: Store, target_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = moving.BATCH // max(patience(store_url), patience(target_url))
+    monkeypatch.setattr(moving, "BATCH", batch)
+    many = range(batch * 12 // 5 + 1)
+    post(store, key, *many)
     carry_over(store, key, target, after(key))
-    assert bodies(target.select(after(key), EVERYTHING)) == list(range(1201))
+    assert bodies(target.select(after(key), EVERYTHING)) == list(many)

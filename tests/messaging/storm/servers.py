@@ -23,11 +23,6 @@ def stormy_store(kind: str, urls: Urls) -> Iterator[tuple[str, Crash]]:
         yield urls(kind), lambda: None
 
 
-def patience(url: str) -> int:
-    """By how much a store is slower than the others: the server that stands for MongoDB is written in Python."""
-    return 10 if url.startswith(mongodbserver.SCHEME) and not mongodbserver.GIVEN else 1
-
-
 def _restart(kill: Crash, start: Crash) -> None:
     kill()
     start()

@@ -19,8 +19,9 @@ from tests.contract.clients.serving import Served, serving
 from tests.messaging.conftest import SERVERS, Urls
 from tests.messaging.storm import history, http_worker
 from tests.messaging.storm.crew import Crew, Tally
-from tests.messaging.storm.servers import patience, stormy_store
+from tests.messaging.storm.servers import stormy_store
 from tests.messaging.storm.test_storm import CLAIMERS, PRODUCERS, SLOW_MESSAGES
+from tests.messaging.support import patience
 
 KINDS = ("sqlite", *SERVERS)
 

@@ -12,7 +12,8 @@ from messaging.drivers.registry import open_store
 from tests.messaging.conftest import STORES, Urls
 from tests.messaging.storm import history, worker
 from tests.messaging.storm.crew import Crew, Tally
-from tests.messaging.storm.servers import patience, stormy_store
+from tests.messaging.storm.servers import stormy_store
+from tests.messaging.support import patience
 
 SLOW_MESSAGES = int(os.environ.get("COFFER_STORM_MESSAGES", "50000"))
 PRODUCERS, CLAIMERS = 2, 3
