@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from clouds.changes import Changes
+
 if TYPE_CHECKING:
     from clouds.objects import ObjectStore
-
-from clouds.changes import Changes
 
 
 class CloudError(Exception):
