@@ -96,8 +96,7 @@ class ReconcileActivities:
         self._interval, self._grace, self._watch_interval = interval, grace, watch_interval
 
     def duties(self) -> Duties:
-        every = ((WATCH, self._watch_interval), (LOOK, self._interval))
-        return Duties(periodic=[Periodic(name, interval) for name, interval in every if interval])
+        return Duties(periodic=[Periodic(WATCH, self._watch_interval), Periodic(LOOK, self._interval)])
 
     @activity.defn(name=LOOK, no_thread_cancel_exception=True)
     def look(self, duty: Duty) -> None:

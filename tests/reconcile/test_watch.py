@@ -148,7 +148,7 @@ def test_all_servers_cost_one_call(room: Room, monkeypatch: pytest.MonkeyPatch) 
 def test_no_interval_means_no_looks(room: Room) -> None:
     never = timedelta(0)
     silent = ReconcileActivities(room.database, room.cloud, never, never, never)
-    assert silent.duties().periodic == []
+    assert [duty.every for duty in silent.duties().periodic] == [timedelta(0)] * 2, "a schedule of an earlier setting is ended"
     assert len(room.rounds(AT_ONCE).duties().periodic) == 2
     room.instance()
     ActivityEnvironment().run(silent.watch, Duty(WATCH))
