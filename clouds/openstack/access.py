@@ -56,7 +56,7 @@ class NeutronAccess:
     def _set_rules(self, group: Json, want: WantGroup) -> None:
         """New ones first: who is let in before and after is let in all the time."""
         there = [rule for rule in group["security_group_rules"] if rule["direction"] == "ingress"]
-        wanted = {cidr: _rule(group["id"], want.port, cidr) for cidr in want.cidrs}
+        wanted = {cidr: inward_rule(group["id"], want.port, cidr) for cidr in want.cidrs}
         kept = {cidr: rule for cidr, asked in wanted.items() for rule in there if asked.items() <= rule.items()}
         for cidr in wanted.keys() - kept.keys():
             try:
@@ -135,7 +135,8 @@ def router_legs(get: Callable[..., Json], network_id: str, subnets: Set[str]) ->
     return [port for port in ports if not subnets or subnets & {fixed["subnet_id"] for fixed in port["fixed_ips"]}]
 
 
-def _rule(group_id: str, port: int, cidr: str) -> Json:
+def inward_rule(group_id: str, port: int, cidr: str) -> Json:
+    """Lets TCP to the port in from the network."""
     span = {"protocol": "tcp", "port_range_min": port, "port_range_max": port}
     family = f"IPv{ipaddress.ip_network(cidr).version}"
     return {"security_group_id": group_id, "direction": "ingress", "ethertype": family, **span, "remote_ip_prefix": cidr}

@@ -5,7 +5,7 @@ A group that somebody else has made is the operator's business: only that it let
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from clouds.openstack.access import NeutronAccess
+from clouds.openstack.access import NeutronAccess, inward_rule
 from clouds.openstack.bootstrap import PURPOSE
 from clouds.openstack.calls import Json, Refused, Services
 from clouds.openstack.marks import OWNED
@@ -80,18 +80,9 @@ class SecurityRules:
                 raise
 
     def _channel_rules(self) -> list[Json]:
-        network, port = self._one("networks", self._settings.management_network), self._settings.channel_port
-        span = {"protocol": "tcp", "port_range_min": port, "port_range_max": port}
-        return [
-            {
-                "security_group_id": self._group()["id"],
-                "direction": "ingress",
-                "ethertype": f"IPv{subnet['ip_version']}",
-                "remote_ip_prefix": subnet["cidr"],
-                **span,
-            }
-            for subnet in self._services.networks.get("/subnets", network_id=network["id"])["subnets"]
-        ]
+        network, group = self._one("networks", self._settings.management_network), self._group()
+        subnets = self._services.networks.get("/subnets", network_id=network["id"])["subnets"]
+        return [inward_rule(group["id"], self._settings.channel_port, subnet["cidr"]) for subnet in subnets]
 
     def _group(self) -> Json:
         return self._one("security-groups", self._settings.management_security_group, self._services.project_id())
