@@ -12,6 +12,7 @@ from activities.drift import Finding, Held, Kind, Known, Maker, Source, Thing, c
 from clouds.ports import Cloud, WantGroup
 from models import Database, DriftFinding, Instance, InstanceState, OperationRow, OperationState
 from models.base import utcnow
+from workflows.contracts import let_in
 
 AT_A_TIME = 500
 AWAY = "ServerAway"
@@ -93,7 +94,7 @@ def _wanted(database: Database, groups: Iterable[Thing]) -> list[WantGroup]:
         for id, instance_id, job, access in s.execute(some):
             network = job.get("network")
             if network and instance_id == made_by[id].owner:
-                cidrs = (access or {}).get("allowed_cidrs") or network["allowed_cidrs"]
+                cidrs = network["allowed_cidrs"] if access is None else let_in(access)
                 found.append(WantGroup(key_of(made_by[id]), instance_id, network["port"], tuple(cidrs)))
     return found
 

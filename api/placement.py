@@ -15,9 +15,8 @@ from api import datastores
 from api.context import Context, services
 from api.errors import BadRequest, ServiceUnavailable
 from clouds.ports import CloudError, Nic, Tenants
-from workflows.contracts import UserNetwork
+from workflows.contracts import UserNetwork, let_in
 
-EVERYBODY = "0.0.0.0/0"
 FINAL = 400
 LOCAL = {
     "nics": "has no networks of tenants",
@@ -47,7 +46,7 @@ class Placement:
         return UserNetwork(
             self.nic.network_id,
             port,
-            access.get("allowed_cidrs") or [EVERYBODY],
+            let_in(access),
             self.nic.subnet_id or "",
             self.nic.ip_address or "",
             bool(access.get("is_public")),

@@ -10,12 +10,11 @@ from api.context import Context, services
 from api.errors import BadRequest, Unprocessable
 from api.lifecycle import busy
 from api.operations import Operations
-from api.placement import EVERYBODY
 from api.views import Row, status_of
 from models import DatastoreVersion, Instance, InstanceState
 from models.base import new_id
 from models.instance import Busy
-from workflows.contracts import Access, ChangeAccess, Operation
+from workflows.contracts import Access, ChangeAccess, Operation, let_in
 
 
 def change(who: Context, instance_id: str, wanted: Mapping[str, Any]) -> None:
@@ -49,4 +48,4 @@ def _reserve(s: Session, found: Row, op_id: str) -> int:
 
 
 def _access(said: Mapping[str, Any]) -> Access:
-    return Access(bool(said.get("is_public")), list(said.get("allowed_cidrs") or [EVERYBODY]))
+    return Access(bool(said.get("is_public")), let_in(said))

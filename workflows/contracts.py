@@ -1,5 +1,6 @@
 """Payloads of workflows and activities.  Ids and references only: they are kept in history.  New fields get a default; none is ever renamed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,14 @@ class Job:
     """The plainest input: of InstanceDelete and InstanceRestart, and of steps that need only the operation."""
 
     op: Operation
+
+
+EVERYBODY = "0.0.0.0/0"
+
+
+def let_in(access: Mapping[str, Any]) -> list[str]:
+    """Networks that may connect, of an instance's `access`: none named means everybody who reaches it."""
+    return list(access.get("allowed_cidrs") or [EVERYBODY])
 
 
 @dataclass(frozen=True)

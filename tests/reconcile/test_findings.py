@@ -2,18 +2,21 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 from temporalio.testing import ActivityEnvironment
 
+from activities import findings
 from activities.drift import Finding, Kind, Repair
 from activities.findings import approve, listed, look, write
 from activities.reconcile import LOOK
-from clouds.ports import WantPort
-from models import InstanceState
+from clouds.ports import SecurityGroup, WantGroup, WantPort
+from models import Instance, InstanceState, OperationRow
 from models.base import utcnow
 from tests.reconcile.conftest import Room
-from workflows.contracts import Duty
+from workflows.contracts import EVERYBODY, Duty
 
 LOST = Finding(Kind.LOST, "is missing", "volume", "db-1")
 STRAY = Finding(Kind.ORPHAN, "is left", "port", "db-1", "key", "id", Repair.REMOVE)
@@ -121,3 +124,15 @@ def test_what_an_operation_begins_to_change_during_a_look_is_left_out(room: Room
     assert {found.instance for found in look(room.database, room.cloud).found} == {id}
     monkeypatch.setattr(room.cloud.networks, "ports", begun_meanwhile)
     assert look(room.database, room.cloud).found == []
+
+
+@pytest.mark.parametrize(("access", "wanted"), [(None, "10.0.0.0/8"), ({"is_public": False, "allowed_cidrs": []}, EVERYBODY)])
+def test_a_group_is_to_let_in_whom_the_row_says(room: Room, access: dict[str, Any] | None, wanted: str) -> None:
+    """Since its access was changed to everybody, the narrower one of its create counts no more."""
+    id, key = room.instance()
+    network = {"network_id": "n", "port": 3306, "allowed_cidrs": ["10.0.0.0/8"]}
+    with room.database.write() as s:
+        s.execute(update(OperationRow).where(OperationRow.instance_id == id).values(input={"network": network}))
+        s.get_one(Instance, id).access = access
+    groups = [SecurityGroup("1", f"{key}access", id)]
+    assert findings._wanted(room.database, groups) == [WantGroup(f"{key}access", id, 3306, (wanted,))]
