@@ -49,16 +49,23 @@ class _Handler(BaseHTTPRequestHandler):
             return
         draft = container.draft(name)
         try:
-            digest = self._receive(draft, int(length))
-            if digest is None or digest != self.headers.get("ETag", digest).strip('"'):
-                self._say(499 if digest is None else 422)
-                return
-            draft.replace(container.file(name))
-            self._say(201, {"ETag": digest})
-        except FileNotFoundError:  # the object was committed or removed meanwhile
-            self._say(409)
+            status, headers = self._take_in(draft, container.file(name), int(length))
         finally:
             draft.unlink(missing_ok=True)
+        self._say(status, headers)  # last: who hears that it failed finds nothing of it
+
+    def _take_in(self, draft: Path, final: Path, length: int) -> tuple[int, dict[str, str]]:
+        """Status and headers of the answer."""
+        try:
+            digest = self._receive(draft, length)
+            if digest is None:
+                return 499, {}
+            if digest != self.headers.get("ETag", digest).strip('"'):
+                return 422, {}
+            draft.replace(final)
+            return 201, {"ETag": digest}
+        except FileNotFoundError:  # the object was committed or removed meanwhile
+            return 409, {}
 
     def do_GET(self) -> None:
         target = self._permitted()

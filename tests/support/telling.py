@@ -24,7 +24,7 @@ class Telling(World):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         options = (
-            f"job_window = 0\n[telemetry]\nendpoint = http://127.0.0.1:{self.port}/messaging\n"
+            f"[guest]\njob_window = 0\n[telemetry]\nendpoint = http://127.0.0.1:{self.port}/messaging\n"
             f"period = 0.5\nsilent_after = 6\nurl_lifetime = {url_lifetime}\n"
         )
         super().__init__(temporal, zygote, keyring_file=keyring_file, options=options)

@@ -139,7 +139,7 @@ class World:
         keyring_file: Path | None = None,
         options: str = "",
     ) -> None:
-        """`options`: more of the configuration file."""
+        """`options`: more of the configuration file, beginning with a group."""
         self.temporal, self.zygote, self.manager, self.options = temporal, zygote, manager, options
         self.directory = Path(tempfile.mkdtemp(prefix="cw-", dir="/tmp"))
         self.directory.chmod(0o755)
