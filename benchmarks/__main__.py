@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median is shown")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part")
+    parser.add_argument("--zaqar", type=Path, metavar="PYTHON", help="measure a Zaqar beside our messaging (benchmarks/zaqar.py)")
     options = parser.parse_args()
     parts = options.only or PARTS
     found: list[tuple[str, str, str, bool]] = []
@@ -27,7 +29,7 @@ def main() -> int:
             if "read" in parts:
                 found += read.rows(stack)
             if "messaging" in parts:
-                found += messaging.rows(stack)
+                found += messaging.rows(stack, options.zaqar)
             if "size" in parts:
                 found += size.rows(stack, options.runs)
     if "telemetry" in parts:

@@ -25,7 +25,7 @@ from rich.table import Table
 from sqlalchemy import select
 
 import config
-from benchmarks.messaging import process_cpu_ms
+from benchmarks.server import process_cpu_ms
 from benchmarks.simulated import PERIOD, TAKEN_IN, Guest, Record, report
 from benchmarks.stack import Stack, running
 from benchmarks.telemetry import place_queues, report_of

@@ -48,7 +48,7 @@ class Bell:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._ours: Path | None = None
+        self._name = ""
         self._pid = 0
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
@@ -70,27 +70,27 @@ class Bell:
     def ring(self, project: str, queue: str) -> None:
         """To every process but this one."""
         with contextlib.suppress(FileNotFoundError):
-            for path in self._directory.iterdir():
-                if path != self._ours:
-                    self._send(path, f"{project}\n{queue}".encode())
+            for name in os.listdir(self._directory):  # noqa: PTH208  (as posts are many, and paths not cheap)
+                if name != self._name:
+                    self._send(f"{self._directory}/{name}", f"{project}\n{queue}".encode())
 
     def close(self) -> None:
         self._leave()
         self._sender.close()
 
     def _leave(self) -> None:
-        if self._ours is not None and self._pid == os.getpid():
-            self._ours.unlink(missing_ok=True)
+        if self._name and self._pid == os.getpid():
+            (self._directory / self._name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others listen, or have taken it away
                 self._directory.rmdir()
 
     def _bind(self) -> socket.socket:
         ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._ours = self._directory / f"{os.getpid()}-{secrets.token_hex(3)}"
+        self._name = f"{os.getpid()}-{secrets.token_hex(3)}"
         for tries_left in reversed(range(BINDS)):
             try:
                 self._enter()
-                ear.bind(str(self._ours))
+                ear.bind(f"{self._directory}/{self._name}")
                 break
             except FileNotFoundError:
                 if not tries_left:
@@ -103,12 +103,12 @@ class Bell:
         if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid() or there.st_mode & 0o077:
             raise PermissionError(f"{self._directory} is not ours alone")
 
-    def _send(self, path: Path, text: bytes) -> None:
+    def _send(self, path: str, text: bytes) -> None:
         try:
-            self._sender.sendto(text, str(path))
+            self._sender.sendto(text, path)
         except ConnectionRefusedError:
             # Nobody has it open any more: its process was killed.
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
         except (FileNotFoundError, BlockingIOError):
             return
 
