@@ -20,7 +20,7 @@ from tests.contract.clients.openstack_cli import Cli
 from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.engines import usable
 from tests.support.local_guest import eventually
-from tests.support.testbed import CLOUDS_FILE, Bed, testbed
+from tests.support.testbed import Bed
 
 pytestmark = [pytest.mark.openstack, pytest.mark.slow, pytest.mark.timeout(6000)]
 
@@ -33,14 +33,6 @@ UNITS = (
     f"export PYTHONPATH=/{RELEASES}/base PYTHONSAFEPATH=1; rm -f /etc/coffer-guest/boot.json; "
     "/usr/bin/python3 -S -m guest_agent.firstboot files && exec /usr/bin/python3 -S -m guest_agent.boot"
 )
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
