@@ -84,7 +84,7 @@ def loop_mounts(mountinfo: str, needed: Sequence[Path]) -> list[str]:
 def _before(cache: Path | None) -> list[str]:
     # PostgreSQL's package would make a cluster, with a certificate's key, for nobody.
     hooks = [
-        f'mkdir -p "$1{os.path.dirname(UNSAFE_IO)}"',
+        f'mkdir -p "$1{Path(UNSAFE_IO).parent}"',
         f'echo force-unsafe-io > "$1{UNSAFE_IO}"',
         'mkdir -p "$1/etc/postgresql-common"',
         'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.conf"',
