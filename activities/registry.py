@@ -57,7 +57,7 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         NovaActivities(c.cloud.compute, c.cloud.groups, c.cloud.server_changes, c.database, c.guests),
         CinderActivities(c.cloud.volumes, c.cloud.volume_changes, c.database),
         NeutronActivities(c.cloud.networks, c.cloud.access),
-        ObjectActivities(c.cloud.objects, c.guests, c.segment_size, c.object_url_lifetime),
+        ObjectActivities(c.cloud.objects, c.guests, c.database, c.segment_size, c.object_url_lifetime),
         OperationActivities(c.database, c.client),
         c.guests,
         messages,
