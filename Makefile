@@ -66,7 +66,7 @@ image-qemu: bootstrap-dev  ## an image is built, boots an emulated machine throu
 	$(call ON_TESTBED,$(PYTEST) -n 0 --durations=0 -m "openstack and slow" tests/e2e/test_openstack_image.py $(ARGS))
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (an hour)
-	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 0 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))
+	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 2 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))
 
 clean:  ## remove what was built here, .venv too (databases and state directories stay)
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
