@@ -55,6 +55,7 @@ testbed-up:  ## a small real OpenStack on this machine (testbed/README.md; TESTB
 testbed-down:  ## stop it and forget what is in it (ARGS=--purge: its software too)
 	@testbed/down $(or $(ARGS),--reset)
 
+e2e-openstack: export TESTBED_DNS = 1
 e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the driver's contract (brings it up and down; about 15 minutes)
 	$(call ON_TESTBED,$(PYTEST) -n 0 -m "openstack and not slow" tests/e2e tests/contract/clouds $(ARGS))
 
