@@ -13,7 +13,7 @@ endef
 ON_OPENSTACK_SHORT := $(PYTEST) -n 0 -m "openstack and short" tests/e2e tests/durability/test_openstack.py tests/contract/clouds
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short image-qemu durability-openstack clean
+.PHONY: help bootstrap bootstrap-dev demo smoke test lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short image-qemu durability-openstack names-openstack clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,7 @@ testbed-up:  ## a small real OpenStack on this machine (testbed/README.md; TESTB
 testbed-down:  ## stop it and forget what is in it (ARGS=--purge: its software too)
 	@testbed/down $(or $(ARGS),--reset)
 
+e2e-openstack: export TESTBED_DNS = 1
 e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the driver's contract (brings it up and down; about 15 minutes)
 	$(call ON_TESTBED,$(PYTEST) -n 0 -m "openstack and not slow" tests/e2e tests/contract/clouds $(ARGS))
 
@@ -67,6 +68,10 @@ image-qemu: bootstrap-dev  ## an image is built, boots an emulated machine throu
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (an hour)
 	$(call ON_TESTBED,COFFER_DURABILITY_CLOUD=openstack $(PYTEST) -n 2 -m "durability or openstack" tests/durability/test_matrix.py tests/durability/test_openstack.py -k "InstanceCreate or InstanceDelete or openstack" --timeout 600 $(ARGS))
+
+names-openstack: export TESTBED_DNS = 1
+names-openstack: bootstrap-dev  ## names in DNS on the testbed, with Designate and a real nameserver (afresh; a quarter of an hour)
+	$(call ON_TESTBED,$(PYTEST) -n 0 -m "openstack and not slow" tests/contract/clouds/test_names.py tests/durability/test_openstack_names.py tests/e2e/test_names_openstack.py --timeout 900 $(ARGS))
 
 clean:  ## remove what was built here, .venv too (databases and state directories stay)
 	rm -rf .venv build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+"""Between two dots of a name in DNS."""
 DEFAULT = [
     cfg.StrOpt("region", default="RegionOne", help="Name of the region this deployment serves; shown with every instance."),
     cfg.StrOpt(
@@ -139,6 +141,17 @@ NETWORK = [
         default="10.127.0.0/16",
         help="Addresses of the management network, where `coffer openstack bootstrap` makes it; SSH is let in from them.",
     ),
+]
+DNS = [
+    cfg.StrOpt(
+        "zone",
+        default="",
+        regex=rf"^$|^({LABEL}\.)*{LABEL}\.?$",
+        max_length=200,
+        help="Zone that new instances get a name in, <instance id>.<zone>: with OpenStack one of Designate's, in the service user's project "
+        "or shared with it; the local cloud writes names to a file `hosts` in its directory.  Empty: no names.",
+    ),
+    cfg.IntOpt("ttl", default=300, min=1, max=2147483647, help="Seconds that others may remember where a name leads."),
 ]
 OBJECTS = [
     cfg.StrOpt(
@@ -275,6 +288,7 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
     "guest": GUEST,
     "service_credentials": SERVICE_CREDENTIALS,
     "network": NETWORK,
+    "dns": DNS,
     "objects": OBJECTS,
     "notifications": NOTIFICATIONS,
     "messaging": MESSAGING,
@@ -288,6 +302,11 @@ GROUPS: dict[str, Sequence[cfg.Opt]] = {
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """For oslo-config-generator (etc/coffer.conf)."""
     return list(GROUPS.items())
+
+
+def dns_zone(conf: cfg.ConfigOpts) -> str:
+    """Without the dot at its end; empty: instances get no names."""
+    return str(conf.dns.zone).rstrip(".").lower()
 
 
 def load(path: str | Path | None = None) -> cfg.ConfigOpts:

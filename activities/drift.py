@@ -15,6 +15,8 @@ from clouds.ports import (
     Cloud,
     FloatingIp,
     Port,
+    Record,
+    RecordStatus,
     SecurityGroup,
     Server,
     ServerGroup,
@@ -22,6 +24,7 @@ from clouds.ports import (
     Volume,
     VolumeStatus,
     WantGroup,
+    WantRecord,
     WrongRule,
 )
 from models import InstanceState
@@ -32,7 +35,9 @@ KEY = re.compile(r"coffer-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+")
 SERVER, ACCESS, USER_PORT = "server", "access", "user-port"
 """How keys end (workflows/instance_create.py)."""
 
-Thing = Server | Volume | Port | SecurityGroup | FloatingIp | ServerGroup
+RECORD = "DNS record"
+
+Thing = Server | Volume | Port | SecurityGroup | FloatingIp | ServerGroup | Record
 
 
 class Kind(enum.StrEnum):
@@ -43,6 +48,7 @@ class Kind(enum.StrEnum):
     STOPPED = "stopped"
     DETACHED = "detached"
     RULES = "rules"
+    NAMES = "names"
     STUCK = "stuck"
 
 
@@ -58,6 +64,8 @@ class Repair(enum.StrEnum):
     RULES = "set"
     KEEP_ONE = "keep one"
     """Of several volumes with one key."""
+    NAME = "name"
+    """Make the DNS record as it should be."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ def sources(cloud: Cloud) -> tuple[Source, ...]:
     """In the order of removal: what holds or leads to another comes first.  A new kind of thing is one line."""
     return (
         Source("server", cloud.compute.servers, cloud.compute.delete_server),
+        Source(RECORD, cloud.names.records, cloud.names.delete_record),
         Source("floating IP", cloud.access.all_floating_ips, cloud.access.delete_floating_ips),
         Source("volume", cloud.volumes.volumes, cloud.volumes.delete_volume),
         Source("port", cloud.networks.ports, cloud.networks.delete_port),
@@ -108,7 +117,7 @@ def sources(cloud: Cloud) -> tuple[Source, ...]:
     )
 
 
-ORDER = ("server", "floating IP", "volume", "port", "security group", "server group")
+ORDER = ("server", RECORD, "floating IP", "volume", "port", "security group", "server group")
 
 
 def key_of(thing: Thing) -> str:
@@ -125,6 +134,8 @@ class Held:
     rules: Sequence[WrongRule] = ()
     wanted: Sequence[WantGroup] = ()
     """Security groups as they should be, of instances that have such."""
+    names: Sequence[WantRecord] = ()
+    """And DNS records."""
 
     def maker(self, thing: Thing) -> Maker | None:
         """The operation that made it for the instance that it is marked with, or None: it is not ours."""
@@ -138,6 +149,10 @@ class Held:
 
     def volumes(self) -> list[Volume]:
         return [one for one in self.things.get("volume", ()) if isinstance(one, Volume)]
+
+    def records(self) -> dict[str, Record]:
+        """By their keys."""
+        return {one.key: one for one in self.things.get(RECORD, ()) if isinstance(one, Record)}
 
     def keys(self, thing: str) -> set[str]:
         return {key_of(one) for one in self.things.get(thing, ())}
@@ -173,7 +188,13 @@ def operation_of(key: str) -> str:
 
 
 def compare(held: Held, rows: Mapping[str, Known]) -> list[Finding]:
-    found = [*_without_a_row(held, rows), *_not_as_the_row_says(held, rows), *_wrong(held, rows), *_stuck(rows)]
+    found = [
+        *_without_a_row(held, rows),
+        *_not_as_the_row_says(held, rows),
+        *_wrong(held, rows),
+        *_names(held, rows),
+        *_stuck(rows),
+    ]
     return sorted(found, key=lambda one: (one.instance, one.thing, one.finding, one.key))
 
 
@@ -248,6 +269,21 @@ def _wrong(held: Held, rows: Mapping[str, Known]) -> Iterator[Finding]:
         if not rule.owner or (row is not None and row.has_server and not row.busy):
             repair = Repair.RULES if rule.mendable else Repair.NOTHING
             yield Finding(Kind.RULES, rule.wrong, rule.thing, rule.owner, rule.key, rule.id, repair)
+
+
+def _names(held: Held, rows: Mapping[str, Known]) -> Iterator[Finding]:
+    records = held.records()
+    for want in held.names:
+        row, record = rows.get(want.owner), records.get(want.key)
+        if row is None or row.busy or not row.has_server:
+            continue
+        if record is None:
+            yield Finding(Kind.LOST, "is missing", RECORD, want.owner, want.key, "", Repair.NAME)
+        elif (record.name, record.address) != (want.name, want.address):
+            wrong = f"leads from {record.name} to {record.address} instead of {want.name} to {want.address}"
+            yield Finding(Kind.NAMES, wrong, RECORD, want.owner, want.key, record.id, Repair.NAME)
+        elif record.status is RecordStatus.ERROR:
+            yield Finding(Kind.FAILED, "is ERROR", RECORD, want.owner, want.key, record.id)
 
 
 def _stuck(rows: Mapping[str, Known]) -> Iterator[Finding]:

@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from activities.drift import Finding, Held, Kind, Known, Maker, Source, Thing, compare, key_of, operation_of, sources
-from clouds.ports import Cloud, WantGroup
+from clouds.ports import Cloud, WantGroup, WantRecord
 from models import Database, DriftFinding, Instance, InstanceState, OperationRow, OperationState
 from models.base import utcnow
-from workflows.contracts import let_in
+from workflows.contracts import NAME, SERVER, let_in, reached_at
 
 AT_A_TIME = 500
 AWAY = "ServerAway"
@@ -45,7 +45,7 @@ def look(database: Database, cloud: Cloud) -> Look:
     before = known(database)
     things = {source.thing: source.all() for source in sources(cloud)}
     makers = _makers(database, {operation_of(key_of(one)) for held in things.values() for one in held})
-    held = Held(things, makers, wanted=_wanted(database, things["security group"]))
+    held = Held(things, makers, wanted=_wanted(database, things["security group"]), names=_named(database))
     rules = cloud.rules.wrong(lambda port: held.maker(port) is not None, held.wanted)
     held = replace(held, rules=rules)
     after = known(database)
@@ -97,6 +97,17 @@ def _wanted(database: Database, groups: Iterable[Thing]) -> list[WantGroup]:
                 cidrs = network["allowed_cidrs"] if access is None else let_in(access)
                 found.append(WantGroup(key_of(made_by[id]), instance_id, network["port"], tuple(cidrs)))
     return found
+
+
+def _named(database: Database) -> list[WantRecord]:
+    """What is to lead to each of the instances that have a name."""
+    columns = Instance.id, Instance.server_key, Instance.hostname, Instance.addresses
+    some = select(*columns).where(Instance.deleted_at.is_(None), Instance.server_key.is_not(None), Instance.hostname.is_not(None))
+    with database.read() as s:
+        return [
+            WantRecord(str(server_key).removesuffix(SERVER) + NAME, id, str(hostname), reached_at(addresses))
+            for id, server_key, hostname, addresses in s.execute(some)
+        ]
 
 
 def write(

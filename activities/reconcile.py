@@ -2,7 +2,7 @@
 
 `servers.watch`: one list call for all servers.  An instance whose server two looks find gone, stopped or failed becomes ERROR with a reason; it
 is READY again by itself when its server is back.
-`reconcile.look`: servers, volumes, ports and rules against the rows.  It writes down what it finds, and mends only what somebody has approved.
+`reconcile.look`: servers, volumes, ports, rules and names against the rows.  It writes down what it finds, and mends only what somebody has approved.
 
 What a crash leaves.  Each mend is absolute and of its own; an approval stays until a look does not find the thing any more.
 """
@@ -66,6 +66,10 @@ class Mender:
                 for rule in self._now.held.rules:
                     if (rule.thing, rule.key, rule.id, rule.wrong) == (found.thing, found.key, found.id, found.finding):
                         self._cloud.rules.mend(rule, self._now.held.wanted)
+            case Repair.NAME:
+                for want in self._now.held.names:
+                    if want.key == found.key:
+                        self._cloud.names.create_record(want)
             case Repair.MARK:
                 server = next((one for one in self._now.held.servers() if one.key == found.key), None)
                 mark(self._database, found, server, self._now.rows[found.instance])

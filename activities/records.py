@@ -45,6 +45,7 @@ class RecordActivities:
                     server_key=facts.key,
                     management_address=facts.address,
                     management_port=facts.ssh_port,
+                    hostname=facts.hostname or None,
                     addresses=facts.addresses or [{"address": facts.address, "type": "private", "network": None}],
                 )
             )
@@ -85,7 +86,7 @@ def _settle_create(s: Session, instance: Instance, row: OperationRow, out: Outco
         return
     instance.state = InstanceState.ERROR
     instance.server_key = instance.management_address = instance.management_port = None
-    instance.addresses = []
+    instance.addresses, instance.hostname = [], None
     forget(s, instance.id)
     _note_fault(instance, out)
     give_back_quota(s, instance)
@@ -108,7 +109,7 @@ def _settle_delete(s: Session, instance: Instance, row: OperationRow, out: Outco
         return
     instance.state, instance.deleted_at = InstanceState.DELETED, utcnow()
     instance.operation_id = None
-    instance.server_key = instance.management_address = instance.channel_key_ref = None
+    instance.server_key = instance.management_address = instance.channel_key_ref = instance.hostname = None
     give_back_quota(s, instance)
     forget(s, instance.id)
     Vault.forget(s, instance.id)

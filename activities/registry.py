@@ -8,6 +8,7 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.cinder import CinderActivities
+from activities.designate import DesignateActivities
 from activities.drain import DrainActivities
 from activities.duties import Duties, Periodic, Standing
 from activities.events import EventActivities
@@ -57,6 +58,7 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         NovaActivities(c.cloud.compute, c.cloud.groups, c.cloud.server_changes, c.database, c.guests),
         CinderActivities(c.cloud.volumes, c.cloud.volume_changes, c.database),
         NeutronActivities(c.cloud.networks, c.cloud.access),
+        DesignateActivities(c.cloud.names),
         ObjectActivities(c.cloud.objects, c.guests, c.database, c.segment_size, c.object_url_lifetime),
         OperationActivities(c.database, c.client),
         c.guests,

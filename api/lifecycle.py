@@ -17,6 +17,7 @@ from api.errors import BadRequest, OverLimit, Unprocessable
 from api.operations import Operations
 from api.placement import placed
 from api.views import Row, status_of
+from config import dns_zone
 from models import Datastore, DatastoreVersion, FlavorRow, Instance, InstanceState, OperationRow
 from models.base import new_id
 from models.event_types import RENAMED
@@ -72,6 +73,7 @@ def create(who: Context, new: Mapping[str, Any]) -> tuple[Row, str | None]:
             locality=where.locality,
             availability_zone=where.availability_zone,
             root_gb=flavor.disk_gb if parts.conf.cloud.boot_from_volume else 0,
+            zone=dns_zone(parts.conf),
         )
         row = Operations.record(s, "InstanceCreate", job, who.caller)
     parts.operations.start(row)
@@ -143,13 +145,14 @@ def delete(who: Context, instance_id: str) -> None:
     parts = services()
     op_id = new_id()
     with parts.database.write() as s:
-        instances.find(s, who, instance_id)
+        instance = instances.find(s, who, instance_id)
+        named = bool(instance.hostname or dns_zone(parts.conf))
         try:
             generation = Instance.reserve_for_delete(s, instance_id, op_id)
         except Busy:
             return
         op = Operation(op_id, instance_id, who.project_id, generation, who.request_id)
-        row = Operations.record(s, "InstanceDelete", Job(op), who.caller)
+        row = Operations.record(s, "InstanceDelete", Job(op, named), who.caller)
     parts.operations.start(row)
 
 

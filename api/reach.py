@@ -14,7 +14,7 @@ from api.views import Row, status_of
 from models import DatastoreVersion, Instance, InstanceState
 from models.base import new_id
 from models.instance import Busy
-from workflows.contracts import Access, ChangeAccess, Operation, let_in
+from workflows.contracts import NAME, SERVER, Access, ChangeAccess, Operation, let_in
 
 
 def change(who: Context, instance_id: str, wanted: Mapping[str, Any]) -> None:
@@ -24,7 +24,7 @@ def change(who: Context, instance_id: str, wanted: Mapping[str, Any]) -> None:
         found = instances.find_row(s, who, instance_id)
         port, before = _on_a_network(s, found[0])
         op = Operation(op_id, instance_id, who.project_id, _reserve(s, found, op_id), who.request_id)
-        job = ChangeAccess(op, port, _access(wanted), _access(before))
+        job = ChangeAccess(op, port, _access(wanted), _access(before), *_name(found[0]))
         row = Operations.record(s, "InstanceAccess", job, who.caller)
     parts.operations.start(row)
 
@@ -35,6 +35,11 @@ def _on_a_network(s: Session, instance: Instance) -> tuple[int, Mapping[str, Any
         raise BadRequest(f"Instance {instance.id} is on no network of yours, so there is no access to change.")
     version = s.get_one(DatastoreVersion, instance.datastore_version_id)
     return datastores.traits(version.manager).port, instance.access or {}
+
+
+def _name(instance: Instance) -> tuple[str, str]:
+    """And the key of its record, which the operation has made that made the server; empty: it has none."""
+    return (instance.hostname, str(instance.server_key).removesuffix(SERVER) + NAME) if instance.hostname else ("", "")
 
 
 def _reserve(s: Session, found: Row, op_id: str) -> int:

@@ -4,6 +4,9 @@ Gunicorn's own threaded worker hands each request from one thread to another and
 depend on, waiting for the other side.  Here every thread waits for events itself and answers what it finds: a request stays on one thread
 from its first byte to its last, and the other threads sleep.  What a request is, and how it is answered, remains gunicorn's.
 
+What a client asked and then hung up is not done: it has heard of nothing, and asks again.  So who was too slow for a while, with more clients
+waiting than it can answer in their patience, answers those that still wait.
+
 A connection is with one thread at a time: an event is given to one of them (EPOLLONESHOT), and armed anew only when that one is done.
 """
 
@@ -20,6 +23,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.base import Worker as BareWorker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 LOOK_SECONDS = 1.0
 """Between two looks of the main thread: at its parent, and for connections that have been silent for too long."""
@@ -81,13 +85,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _serve(self) -> None:
         while True:
-            for descriptor, _ in self._epoll.poll(maxevents=1):
+            for descriptor, events in self._epoll.poll(maxevents=1):
                 if descriptor == self._end:
                     return
                 if listener := self._listeners.get(descriptor):
                     self._accept(listener)
                 elif connection := self._awaited.pop(descriptor, None):
-                    self._attend(connection)
+                    self._attend(connection, gone=bool(events & GONE))
 
     def _accept(self, listener: Any) -> None:
         if len(self._connections) >= self.worker_connections:
@@ -111,10 +115,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._awaited[theirs.fileno()] = connection
         self._epoll.register(theirs.fileno(), READABLE)
 
-    def _attend(self, connection: Connection) -> None:
+    def _attend(self, connection: Connection, *, gone: bool) -> None:
         keep = False
         try:
-            if not connection.ending:
+            if not connection.ending and not gone:
                 connection.data_ready = True
                 keep = self.handle(connection) is True
                 while keep and connection.parser.unreader.buf.getvalue():
@@ -125,11 +129,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             connection.timeout = time.monotonic() + self.cfg.keepalive
             self._await(connection)
         else:
-            self._close(connection)
+            self._close(connection, gone=gone)
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self, connection: Connection, *, gone: bool) -> None:
         """Unless all has been said on both sides, let the other one hang up first, or what it has not read yet might be lost."""
-        if not connection.ending and not _is_over(connection) and self._goes_on(connection.sock):
+        if not gone and not connection.ending and not _is_over(connection) and self._goes_on(connection.sock):
             connection.ending, connection.timeout = True, time.monotonic() + LINGER_SECONDS
             self._await(connection)
             return

@@ -128,6 +128,8 @@ def instance_in_list(row: Row, viewer: Viewer) -> dict[str, Any]:
     if addresses and status != "BUILD":
         view["ip"] = [a["address"] for a in addresses]
         view["addresses"] = addresses
+        if instance.hostname:
+            view["hostname"] = instance.hostname
     if viewer.is_admin:
         view["tenant_id"] = instance.project_id
     return view

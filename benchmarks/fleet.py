@@ -7,7 +7,6 @@ guest had another answer than 201, or none in ten seconds.
 """
 
 import argparse
-import asyncio
 import os
 import resource
 import statistics
@@ -50,13 +49,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.fleet", description="Thousands of guests that report for minutes.")
     parser.add_argument("--guests", type=int, default=5_000)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--api-processes", type=int, default=2)
+    parser.add_argument("--api-threads", type=int, default=16, help="of each; a post waits for the disk of the pool's Redis")
     options = parser.parse_args()
     allow_connections(options.guests)
     record = Record()
-    with redis_url() as pool, running() as stack:
+    size = {"OS_API__WORKERS": str(options.api_processes), "OS_API__THREADS": str(options.api_threads)}
+    with redis_url() as pool, running(size) as stack:
         guests = enrol(stack, pool, options.guests, record)
         before, began = costs(stack, pool), time.monotonic()
-        asyncio.run(report(guests, options.minutes * 60))
+        report(guests, options.minutes * 60)
         took = time.monotonic() - began
         spent = {name: ms - before[name] for name, ms in costs(stack, pool).items()}
         missing = settled(stack, guests)

@@ -1,8 +1,10 @@
-"""Simulated guests: so cheap that thousands of them fit beside what they measure.  One event loop, HTTP by hand."""
+"""Simulated guests: so cheap that thousands of them fit beside what they measure.  One thread, sockets and HTTP by hand."""
 
-import asyncio
+import heapq
 import json
 import random
+import select
+import socket
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,7 @@ ANSWER_SECONDS = 10.0
 FIRST_NUMBER = 100_000
 """So that all numbers have as many digits."""
 TAKEN_IN = "201"
+ANSWER_BYTES = 65536
 
 
 @dataclass
@@ -35,9 +38,9 @@ class Guest:
     ) -> None:
         where = urlsplit(post_to["url"])
         self.instance_id, self.number, self.taken_in = instance_id, FIRST_NUMBER, 0
-        self._host, self._port, self._record = str(where.hostname), where.port or 80, record
+        self._address, self._record = (str(where.hostname), where.port or 80), record
         body = json.dumps({"messages": [{"ttl": 300, "body": {**report, "number": FIRST_NUMBER}}]}).encode()
-        self._before, self._after = body.split(str(FIRST_NUMBER).encode())
+        before, self._after = body.split(str(FIRST_NUMBER).encode())
         headers = {
             "Host": where.netloc,
             "X-Project-ID": post_to["project"],
@@ -50,62 +53,102 @@ class Guest:
             "Content-Length": str(len(body)),
             "Connection": "close",
         }
-        self._head = (
-            f"POST {where.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
-        )
-
-    async def live(self, until: float) -> None:
-        at = time.monotonic() + random.uniform(0, PERIOD)  # noqa: S311  (spreads guests, guards nothing)
-        while at < until:
-            await asyncio.sleep(max(0.0, at - time.monotonic()))
-            await self._post()
-            at = max(at + PERIOD * random.uniform(0.9, 1.1), time.monotonic())  # noqa: S311
-
-    async def _post(self) -> None:
-        self.number += 1
-        number, began = self.number, time.monotonic()
-        request = self._head.encode() + self._before + str(number).encode() + self._after
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                status = await self._said(request)
-        except (OSError, TimeoutError) as e:
-            self._record.answers[type(e).__name__] += 1
-            return
-        self._record.answers[status] += 1
-        self._record.took.append(time.monotonic() - began)
-        if status == TAKEN_IN:
-            self.taken_in = number
-
-    async def _said(self, request: bytes) -> str:
-        """The status of the answer."""
-        transport, line = await asyncio.get_running_loop().create_connection(_Line, self._host, self._port)
-        try:
-            transport.write(request)
-            return await line.status
-        finally:
-            transport.close()
-
-
-class _Line(asyncio.Protocol):
-    """A connection for one request, which the other side ends."""
-
-    def __init__(self) -> None:
+        head = f"POST {where.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+        self._before = head.encode() + before
+        self._began = self._ends = 0.0
+        self._line: socket.socket | None = None
         self._heard = b""
-        self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def data_received(self, data: bytes) -> None:
-        self._heard += data
+    def begin(self, now: float) -> socket.socket:
+        """The connection of its next report, which waits to be told that it stands."""
+        self._began, self._ends, self._heard = now, now + ANSWER_SECONDS, b""
+        self.number += 1
+        self._line = socket.socket()
+        self._line.setblocking(False)
+        self._line.connect_ex(self._address)
+        return self._line
 
-    def connection_lost(self, _reason: Exception | None) -> None:
-        if self.status.done():
-            return
-        if b"\r\n\r\n" in self._heard:
-            self.status.set_result(self._heard.split(b" ", 2)[1].decode("latin-1"))
+    def send(self) -> None:
+        """A report and its headers fit into what a connection takes at once."""
+        assert self._line
+        self._line.send(self._before + str(self.number).encode() + self._after)
+
+    def hear(self) -> bool:
+        """Whether the answer is whole, which the other side's end says."""
+        assert self._line
+        piece = self._line.recv(ANSWER_BYTES)
+        self._heard += piece
+        return not piece
+
+    def end(self, now: float, trouble: str = "") -> float:
+        """When its next report begins."""
+        assert self._line
+        self._line.close()
+        self._line = None
+        if b"\r\n\r\n" not in self._heard:
+            self._record.answers[trouble or "closed before the answer"] += 1
         else:
-            self.status.set_exception(ConnectionResetError("closed before the answer"))
-            self.status.exception()  # one that has given up by now does not ask for it
+            status = self._heard.split(b" ", 2)[1].decode("latin-1")
+            self._record.answers[status] += 1
+            self._record.took.append(now - self._began)
+            if status == TAKEN_IN:
+                self.taken_in = self.number
+        return max(now, self._began + PERIOD * random.uniform(0.9, 1.1))  # noqa: S311  (spreads guests, guards nothing)
+
+    @property
+    def patience_ends(self) -> float:
+        return self._ends
 
 
-async def report(guests: Sequence[Guest], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    await asyncio.gather(*(guest.live(until) for guest in guests))
+class Crowd:
+    """All guests at once."""
+
+    def __init__(self, guests: Sequence[Guest]) -> None:
+        now = time.monotonic()
+        self._due = [(now + random.uniform(0, PERIOD), n) for n in range(len(guests))]  # noqa: S311
+        heapq.heapify(self._due)
+        self._guests, self._epoll = guests, select.epoll()
+        self._waiting: dict[int, int] = {}  # file descriptor: guest; in the order in which patience ends
+
+    def live(self, until: float) -> None:
+        while time.monotonic() < until or self._waiting:
+            now = time.monotonic()
+            while self._due and self._due[0][0] <= now < until:
+                self._begin(heapq.heappop(self._due)[1], now)
+            for descriptor, events in self._epoll.poll(0.01):
+                self._attend(descriptor, events)
+            self._give_up()
+        self._epoll.close()
+
+    def _begin(self, number: int, now: float) -> None:
+        descriptor = self._guests[number].begin(now).fileno()
+        self._waiting[descriptor] = number
+        self._epoll.register(descriptor, select.EPOLLOUT)
+
+    def _attend(self, descriptor: int, events: int) -> None:
+        guest = self._guests[self._waiting[descriptor]]
+        try:
+            if events & select.EPOLLOUT:
+                guest.send()
+                self._epoll.modify(descriptor, select.EPOLLIN)
+            elif guest.hear():
+                self._end(descriptor)
+        except OSError as e:
+            self._end(descriptor, type(e).__name__)
+
+    def _give_up(self) -> None:
+        now = time.monotonic()
+        while self._waiting:
+            descriptor = next(iter(self._waiting))
+            if self._guests[self._waiting[descriptor]].patience_ends > now:
+                return
+            self._end(descriptor, "no answer in time")
+
+    def _end(self, descriptor: int, trouble: str = "") -> None:
+        number = self._waiting.pop(descriptor)
+        self._epoll.unregister(descriptor)
+        heapq.heappush(self._due, (self._guests[number].end(time.monotonic(), trouble), number))
+
+
+def report(guests: Sequence[Guest], seconds: float) -> None:
+    Crowd(guests).live(time.monotonic() + seconds)

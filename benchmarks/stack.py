@@ -1,6 +1,7 @@
 """A throw-away Coffer to measure, as `coffer up` starts it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +49,15 @@ class Stack:
 
 
 @contextmanager
-def running() -> Iterator[Stack]:
-    """Up on free ports, purged at the end."""
+def running(environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Up on free ports, purged at the end.  `environment`: options of the configuration, as oslo.config reads them there."""
     state = Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp"))
     state.chmod(0o755)
     command = [COFFER, "up", "--state", str(state), "--api-port", "0", "--temporal-port", "0", "--ui-port", "0", "--detach"]
     try:
-        ready = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+        ready = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=120, env={**os.environ, **(environment or {})}
+        ).stdout
         found = re.search(r"READY api=(\S+)", ready)
         if not found:
             raise RuntimeError(f"no READY line: {ready!r}")

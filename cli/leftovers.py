@@ -12,7 +12,7 @@ def of_servers(state: StateDir) -> list[str]:
     """Records, directories, mounts, loop devices and processes of database servers."""
     records = State(state.cloud)
     found = []
-    for table in (records.servers, records.volumes, records.ports):
+    for table in (records.servers, records.volumes, records.ports, records.names):
         found += [f"file {path}" for path in sorted(table.directory.iterdir())]
     return found + of_machine(state.cloud)
 

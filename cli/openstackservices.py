@@ -8,6 +8,7 @@ from oslo_config.cfg import ConfigOpts
 
 from cli.errors import CliError
 from cli.statedir import write_private
+from config import dns_zone
 from guests.keys import new_key_pair, public_key
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def bootstrap_of(
         endpoints=endpoints(conf.api.public_endpoint.rstrip("/")) if with_catalog else (),
         with_servers=conf.cloud.driver == "openstack",
         public_key=public_key,
+        zone=dns_zone(conf) if conf.cloud.driver == "openstack" else "",
     )
     return Bootstrap(services, operator, settings, wanted, make)
 

@@ -131,6 +131,34 @@ class ServerGroup:
     policy: str
 
 
+class RecordStatus(enum.StrEnum):
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class WantRecord:
+    """A name in DNS for an address of IPv4 or IPv6.  Its zone is what follows the first dot; there is none at the end."""
+
+    key: str
+    owner: str
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """ACTIVE: those who are asked for the name know it."""
+
+    id: str
+    key: str
+    owner: str
+    name: str
+    address: str
+    status: RecordStatus
+
+
 @dataclass(frozen=True)
 class WantVolume:
     """`image_id`: what is to be on it; None: nothing.  Zone and type None: what the cloud is configured for."""
@@ -234,6 +262,22 @@ class Access(Protocol):
     def delete_floating_ips(self, owner: str) -> None: ...
 
 
+class Names(Protocol):
+    """Records in DNS."""
+
+    def create_record(self, want: WantRecord) -> Record:
+        """It leads to that address afterwards, wherever it led.  Raises CloudError 400 where there is no such zone, and for a name that is
+        somebody else's."""
+        ...
+
+    def show_record(self, key: str) -> Record | None: ...
+    def records_of(self, owner: str) -> list[Record]: ...
+    def records(self) -> list[Record]: ...
+    def delete_record(self, key: str) -> None:
+        """Asks for the removal; nobody is told the name any more when show_record says so."""
+        ...
+
+
 class ServerGroups(Protocol):
     """A cloud that has one host refuses to make one with CloudError 400."""
 
@@ -327,6 +371,7 @@ class Cloud:
     access: Access
     groups: ServerGroups
     objects: "ObjectStore"
+    names: Names
     guest_login: str = "root"
     """The account on its servers that may open the guest channel, and nothing else."""
     rules: Rules = field(default_factory=Unfiltered)

@@ -17,7 +17,7 @@ class DriftFinding(Base):
     """Made from what it is about, so that two looks write one row."""
     kind: Mapped[str] = mapped_column(String(16))
     thing: Mapped[str] = mapped_column(String(32))
-    """server, volume, port, security rule or instance"""
+    """server, volume, port, security rule, DNS record or instance"""
     instance_id: Mapped[str] = mapped_column(String(255))
     """What the thing says whose it is: not of necessity an instance that there is."""
     key: Mapped[str] = mapped_column(String(255))

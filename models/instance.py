@@ -42,6 +42,8 @@ class Instance(Base):
     datastore_version_id: Mapped[str] = mapped_column(ForeignKey("datastore_versions.id"))
     addresses: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     """[{"address", "type": "private" | "public", "network"}] as shown to the tenant."""
+    hostname: Mapped[str | None] = mapped_column(String(255))
+    """What leads to the first public one of them, else to the first; NULL: no name does."""
 
     server_key: Mapped[str | None] = mapped_column(String(128))
     """Key of the server that carries the data; NULL while there is none."""

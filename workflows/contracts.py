@@ -1,11 +1,13 @@
 """Payloads of workflows and activities.  Ids and references only: they are kept in history.  New fields get a default; none is ever renamed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 USER_PORT, ROOT_VOLUME = "-user-port", "-root"
 """Ends of the keys of a port on a tenant's network and of a volume that is a root disk."""
+SERVER, NAME = "-server", "-name"
+"""And of a server, and of the DNS record that leads to it."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,13 @@ class Operation:
 
 @dataclass(frozen=True)
 class Job:
-    """The plainest input: of InstanceDelete and InstanceRestart, and of steps that need only the operation."""
+    """The plainest input: of InstanceDelete and InstanceRestart, and of steps that need only the operation.
+
+    `named`: there may be DNS records of the instance.
+    """
 
     op: Operation
+    named: bool = False
 
 
 EVERYBODY = "0.0.0.0/0"
@@ -52,6 +58,7 @@ class CreateInstance:
     """Input of InstanceCreate.  `prepare_ref`: the secret that holds the guest's prepare spec (databases, users, passwords).
 
     `network`: None where the database answers on the management network.  `root_gb`: size of a root volume; 0: a disk of the host's.
+    `zone`: that it gets a name in; empty: it gets none.
     """
 
     op: Operation
@@ -66,6 +73,12 @@ class CreateInstance:
     locality: str = ""
     availability_zone: str = ""
     root_gb: int = 0
+    zone: str = ""
+
+    @property
+    def hostname(self) -> str:
+        """Empty: it gets none."""
+        return f"{self.op.instance_id}.{self.zone}" if self.zone else ""
 
 
 @dataclass(frozen=True)
@@ -78,12 +91,17 @@ class Access:
 
 @dataclass(frozen=True)
 class ChangeAccess:
-    """Input of InstanceAccess and of its step.  `port`: the engine's.  `before`: what a refusal goes back to."""
+    """Input of InstanceAccess and of its step.  `port`: the engine's.  `before`: what a refusal goes back to.
+
+    `hostname`, `name_key`: of the DNS record that leads to the instance; empty: none does.
+    """
 
     op: Operation
     port: int
     wanted: Access
     before: Access
+    hostname: str = ""
+    name_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,21 @@ class Addresses:
 
     op: Operation
     shown: list[dict[str, Any]]
+
+
+def reached_at(shown: Sequence[Mapping[str, Any]]) -> str:
+    """The address that a name is to lead to, of those that a tenant is shown: the public one, if there is one."""
+    return str(min(shown, key=lambda one: one["type"] != "public")["address"]) if shown else ""
+
+
+@dataclass(frozen=True)
+class WantName:
+    """A DNS record by `key`: `name` is in the zone that follows its first dot."""
+
+    op: Operation
+    key: str
+    name: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -164,7 +197,7 @@ class WantServerGroup:
 class ServerFacts:
     """Where the instance's server is; `key` finds it in the cloud.
 
-    `addresses`: what the tenant is shown; empty: the management address.
+    `addresses`: what the tenant is shown; empty: the management address.  `hostname`: what leads there; empty: no name does.
     """
 
     op: Operation
@@ -172,6 +205,7 @@ class ServerFacts:
     address: str
     ssh_port: int = 22
     addresses: list[dict[str, Any]] = field(default_factory=list)
+    hostname: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Create one database instance: keys, ports, volumes, server, engine."""
+"""Create one database instance: keys, ports, volumes, server, engine, name."""
 
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -7,15 +7,19 @@ from typing import Any
 from temporalio import workflow
 
 from workflows.contracts import (
+    NAME,
     ROOT_VOLUME,
+    SERVER,
     USER_PORT,
     CreateInstance,
     GuestJob,
     ServerFacts,
     UserNetwork,
     Want,
+    WantName,
     WantServerGroup,
     WantUserPort,
+    reached_at,
 )
 from workflows.guest_jobs import TELEMETRY, HearsGuest
 from workflows.options import GUEST_JOB, RECORD
@@ -23,6 +27,7 @@ from workflows.saga import Saga, saga
 
 with workflow.unsafe.imports_passed_through():
     from activities.cinder import CinderActivities as Cinder
+    from activities.designate import DesignateActivities as Designate
     from activities.guest import GuestActivities as Guest
     from activities.messages import MessageActivities as Messages
     from activities.neutron import NeutronActivities as Neutron
@@ -69,12 +74,14 @@ class InstanceCreate(HearsGuest):
             await s.together(*parts, *self._more_parts(s, job))
             made = await self._server(s, job, port, volume)
             prepare = GuestJob(op, f"{op.id}-prepare", "prepare", job.prepare_ref, made.address, made.ssh_port)
+            facts = replace(made, addresses=self._addresses, hostname=job.hostname)
             volumes = [volume, *([_root_volume(job)] if job.root_gb else [])] if workflow.patched(ONE_VOLUME) else []
             await s.together(
-                s.step(Records.set_server, replace(made, addresses=self._addresses), options=RECORD),
+                s.step(Records.set_server, facts, options=RECORD),
                 self.see_through(s, prepare, "prepare the engine")
                 if telemetry
                 else s.step(Guest.run_job, prepare, options=GUEST_JOB, summary="prepare the engine"),
+                *self._name(s, job, made.address),
                 *(s.step(Cinder.keep_one_volume, one) for one in volumes),
             )
 
@@ -100,10 +107,18 @@ class InstanceCreate(HearsGuest):
             public = await s.step(Neutron.create_floating_ip, want, undo=Neutron.delete_floating_ip)
             self._addresses.append({"address": public, "type": "public"})
 
+    def _name(self, s: Saga, job: CreateInstance, management_address: str) -> list[Awaitable[Any]]:
+        """What leads to the address that the tenant is shown, if it is to have a name."""
+        if not job.zone:
+            return []
+        address = reached_at(self._addresses) or management_address
+        name = WantName(job.op, f"coffer-{job.op.id}{NAME}", job.hostname, address)
+        return [s.step(Designate.set_record, name, undo=Designate.delete_record, summary=address)]
+
     async def _server(self, s: Saga, job: CreateInstance, port: Want, volume: Want) -> ServerFacts:
         server = Want(
             job.op,
-            f"coffer-{job.op.id}-server",
+            f"coffer-{job.op.id}{SERVER}",
             name=job.name,
             flavor_id=job.flavor_id,
             datastore_version_id=job.datastore_version_id,

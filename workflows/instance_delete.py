@@ -9,6 +9,7 @@ from workflows.saga import saga
 
 with workflow.unsafe.imports_passed_through():
     from activities.cinder import CinderActivities as Cinder
+    from activities.designate import DesignateActivities as Designate
     from activities.messages import MessageActivities as Messages
     from activities.neutron import NeutronActivities as Neutron
     from activities.nova import NovaActivities as Nova
@@ -31,6 +32,8 @@ class InstanceDelete:
             await s.step(Operations.settle_holder, op, options=FORWARD, summary="stop what is running")
             await s.step(Nova.delete_servers_of, op, options=FORWARD)
             await s.step(Cinder.delete_volumes_of, op, options=FORWARD)
+            if job.named:  # before the addresses become free for others
+                await s.step(Designate.delete_records_of, op, options=FORWARD)
             await s.step(Neutron.delete_ports_of, op, options=FORWARD)
             if workflow.patched(TELEMETRY):
                 await s.step(Messages.delete_queue, op, options=FORWARD)

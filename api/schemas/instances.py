@@ -242,6 +242,7 @@ class InstanceInList(Schema):
     volume = fields.Nested(Volume, required=True)
     ip = fields.List(fields.String())
     addresses = fields.List(fields.Nested(Address))
+    hostname = fields.String(metadata={"description": "Name in DNS that leads to it, where the operator gives names."})
     tenant_id = fields.String(metadata={"description": "For administrators."})
 
 

@@ -29,6 +29,7 @@ WORDS = {
     Repair.REPAIR: "attach the volume, start the server",
     Repair.RULES: "set it right",
     Repair.KEEP_ONE: "remove it, keep the one in use",
+    Repair.NAME: "make it as it should be",
 }
 
 

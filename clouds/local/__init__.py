@@ -13,6 +13,7 @@ from pathlib import Path
 from clouds.local import images
 from clouds.local.absent import NoAccess, NoServerGroups
 from clouds.local.layout import Programs, login_name
+from clouds.local.names import LocalNames
 from clouds.local.networks import LocalNetworks
 from clouds.local.objects import LocalObjects
 from clouds.local.servers import LocalCompute
@@ -40,6 +41,7 @@ def local_cloud(
         access=NoAccess(),
         groups=NoServerGroups(),
         objects=LocalObjects(state, urls or UrlRules()),
+        names=LocalNames(state),
         guest_login=login_name(),
     )
 

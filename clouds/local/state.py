@@ -73,6 +73,7 @@ class State:
         self.ports = Table(self.directory / "ports")
         self.volumes = Table(self.directory / "volumes")
         self.servers = Table(self.directory / "servers")
+        self.names = Table(self.directory / "names")
         self._locks = self.directory / "locks"
         self._locks.mkdir(exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""OpenStack: servers in Nova, data volumes in Cinder, ports in Neutron, objects in Swift, all in the project of the service user.
+"""OpenStack: servers in Nova, data volumes in Cinder, ports in Neutron, objects in Swift, names in Designate, all in the project of the service user.
 
 Retrying is left to the caller: no call is made twice by itself, and each ends within `Settings.call_timeout`.
 """
@@ -6,6 +6,7 @@ Retrying is left to the caller: no call is made twice by itself, and each ends w
 from clouds.openstack.access import NeutronAccess
 from clouds.openstack.calls import OnCall, Services
 from clouds.openstack.compute import NovaServers
+from clouds.openstack.dns import DesignateNames
 from clouds.openstack.groups import NovaServerGroups
 from clouds.openstack.networks import Ports
 from clouds.openstack.objects import SwiftObjects
@@ -27,9 +28,18 @@ def cloud_of(services: Services, settings: Settings) -> Cloud:
     access, groups = NeutronAccess(services), NovaServerGroups(services)
     ports, volumes = Ports(services, settings, access), CinderVolumes(services, settings)
     servers = NovaServers(services, settings, ports, volumes, groups)
-    objects = SwiftObjects(services, settings)
+    objects, names = SwiftObjects(services, settings), DesignateNames(services, settings)
     rules = SecurityRules(services, settings, access)
-    return Cloud(networks=ports, volumes=volumes, compute=servers, access=access, groups=groups, objects=objects, rules=rules)
+    return Cloud(
+        networks=ports,
+        volumes=volumes,
+        compute=servers,
+        access=access,
+        groups=groups,
+        objects=objects,
+        names=names,
+        rules=rules,
+    )
 
 
 def openstack_tenants(settings: Settings, on_call: OnCall = lambda method, url: None) -> Tenants:

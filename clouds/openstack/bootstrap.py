@@ -9,6 +9,7 @@ from openstack.config import OpenStackConfig
 from openstack.exceptions import ConfigException
 
 from clouds.openstack.calls import Json, Services
+from clouds.openstack.dns import DESIGNATE, zone_of
 from clouds.openstack.settings import Credentials, Settings
 from clouds.ports import CloudError, Flavor
 
@@ -65,13 +66,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Wanted:
-    """`public_key`: of the management keypair, where that is to be made; empty text: it is looked for only."""
+    """`public_key`: of the management keypair, where that is to be made; empty text: it is looked for only.  `zone`: for names; empty: none."""
 
     cidr: str
     region: str
     endpoints: tuple[Endpoint, ...]
     with_servers: bool = True
     public_key: str = ""
+    zone: str = ""
 
 
 class Bootstrap:
@@ -95,6 +97,8 @@ class Bootstrap:
             steps = [("network", network, self._network), ("security group", group, self._group), *steps]
             if self._settings.keypair:
                 steps.append(("keypair", self._settings.keypair, self._keypair))
+            if self._wanted.zone:
+                steps.append(("zone", self._wanted.zone, self._zone))
         for what, name, step in [("roles", "", self._roles), *steps]:
             try:
                 yield from step()
@@ -172,6 +176,23 @@ class Bootstrap:
             return
         body = {"keypair": {"name": name, "public_key": key}}
         yield self._ensure("keypair", name, there, lambda: api.post("/os-keypairs", body))[0]
+
+    def _zone(self) -> Iterator[Finding]:
+        """It is never made: who is to be asked about it, and who delegates it, is for people to say."""
+        name = self._wanted.zone
+        if not self.services.has(DESIGNATE):
+            yield Finding("zone", name, State.MISSING, "Designate is not in the catalog: add it, or leave [dns] zone empty")
+            return
+        zone = zone_of(self.services, name)
+        if zone is None:
+            project = self._settings.credentials.project_name
+            yield Finding("zone", name, State.MISSING, f"in project {project}: openstack zone create --email ADDRESS {name}.")
+        elif zone["type"] != "PRIMARY":
+            yield Finding("zone", name, State.WRONG, f"it is {zone['type']}, a copy: records are made in a PRIMARY one only")
+        elif zone["status"] == "ERROR":
+            yield Finding("zone", name, State.WRONG, "its status is ERROR: see what Designate's worker says of its servers")
+        else:
+            yield Finding("zone", name, State.THERE)
 
     def _endpoint(self, want: Endpoint) -> Callable[[], Iterator[Finding]]:
         return lambda: self._service(want)

@@ -95,8 +95,8 @@ class Service:
         while True:
             page = self.get(path, **params)
             yield from page[items]
-            onward = next((link["href"] for link in page.get(f"{items}_links", []) if link["rel"] == "next"), None)
-            if onward is None:
+            onward = _onward(page, items)
+            if not onward:
                 return
             params = {**params, **dict(parse_qsl(urlsplit(onward).query))}
 
@@ -135,6 +135,15 @@ class Service:
         return str(found).rstrip("/")
 
 
+def _onward(page: Json, items: str) -> str | None:
+    """The next page's URL: beside the items, or as Designate has it."""
+    for link in page.get(f"{items}_links", []):
+        if link["rel"] == "next":
+            return str(link["href"])
+    links = page.get("links")
+    return links.get("next") if isinstance(links, dict) else None
+
+
 _JSON = {"Accept": "application/json"}
 
 
@@ -168,6 +177,7 @@ class Services:
         self.networks = Service("Neutron", lambda: connection.network)
         self.images = Service("Glance", lambda: connection.image)
         self.objects = Service("Swift", lambda: connection.object_store)
+        self.names = Service("Designate", lambda: connection.dns)
         self.identity = Service("Keystone", lambda: connection.identity)
 
     def roles(self) -> tuple[str, ...]:
@@ -205,15 +215,17 @@ def _refused(service: str, answer: requests.Response) -> Refused:
 
 
 def _told(answer: requests.Response) -> tuple[str, str]:
-    """A fault's name and message: {"badRequest": {"message"}} and the like, Neutron's with a type of its own."""
+    """A fault's name and message: {"badRequest": {"message"}} and the like, Neutron's with a type of its own, Designate's without a name."""
     try:
         body = answer.json()
     except ValueError:
         return "", " ".join(answer.text.split())
-    for name, fault in body.items() if isinstance(body, dict) else ():
+    if not isinstance(body, dict):
+        return "", ""
+    for name, fault in body.items():
         if isinstance(fault, dict) and "message" in fault:
             return str(fault.get("type") or name), str(fault["message"])
-    return "", ""
+    return str(body.get("type") or ""), str(body.get("message") or "")
 
 
 def _retry_after(answer: requests.Response) -> float | None:

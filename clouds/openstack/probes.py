@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from clouds.openstack.calls import Services
+from clouds.openstack.dns import DESIGNATE
 from clouds.ports import CloudError
 
 OBJECT_STORE = "object-store"
@@ -19,7 +20,7 @@ class Probe:
 
 
 def probes(services: Services) -> Iterator[Probe]:
-    """Nova, Neutron, Cinder, Glance, and Swift where the catalog has it.  Each as it answers."""
+    """Nova, Neutron, Cinder, Glance, and Swift and Designate where the catalog has them.  Each as it answers."""
     asks: tuple[tuple[str, Callable[[], object]], ...] = (
         ("Nova", lambda: services.compute.get("/limits")),
         ("Neutron", lambda: services.networks.get("/networks", limit=1, fields="id")),
@@ -28,14 +29,17 @@ def probes(services: Services) -> Iterator[Probe]:
     )
     for name, ask in asks:
         yield _probe(name, ask)
+    yield _optional(services, "Swift", OBJECT_STORE, lambda: services.objects.get("", limit=0))
+    yield _optional(services, "Designate", DESIGNATE, lambda: services.names.get("/zones", limit=1))
+
+
+def _optional(services: Services, name: str, service_type: str, ask: Callable[[], object]) -> Probe:
     try:
-        if not services.has(OBJECT_STORE):
-            yield Probe("Swift", optional=True)
-            return
+        if not services.has(service_type):
+            return Probe(name, optional=True)
     except CloudError as error:
-        yield Probe("Swift", str(error))
-        return
-    yield _probe("Swift", lambda: services.objects.get("", limit=0))
+        return Probe(name, str(error))
+    return _probe(name, ask)
 
 
 def _probe(name: str, ask: Callable[[], object]) -> Probe:

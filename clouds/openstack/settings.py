@@ -36,6 +36,8 @@ class Settings:
     channel_port: int = 2222
     call_timeout: float = 15.0
     poll_interval: float = 1.0
+    record_ttl: int = 300
+    """Seconds that others may remember where a name leads."""
     container: str = "coffer"
     """What the names of containers begin with; the project's id follows."""
     urls: UrlRules = field(default_factory=UrlRules)
@@ -54,5 +56,6 @@ def settings_of(conf: ConfigOpts) -> Settings:
         channel_port=conf.guest.channel_port,
         call_timeout=conf.cloud.call_timeout,
         poll_interval=conf.cloud.poll_interval,
+        record_ttl=conf.dns.ttl,
         container=conf.objects.container,
     )

@@ -140,12 +140,12 @@ def test_a_silent_connection_is_ended(serve: Serve) -> None:
 
 def test_what_is_no_request_or_breaks_the_application_takes_no_thread_away(serve: Serve) -> None:
     server = serve("--threads", "1", "--keep-alive", "30")
-    for sent, status in ((b"no request\r\n\r\n", b"400"), (ASK % (b"break", b""), b"500"), (b"GET", b"")):
+    for sent, status in ((b"no request\r\n\r\n", b"400"), (ASK % (b"break", b""), b"500")):
         with server.connect() as line:
             line.sendall(sent)
-            line.shutdown(socket.SHUT_WR)
-            said = line.recv(65536)
-            assert (said.split(b" ")[1] if said else b"") == status
+            assert line.recv(65536).split(b" ")[1] == status
+    with server.connect() as line:
+        line.sendall(b"GET")
     assert server.ask(body=b"still") == b"serve-0 still"
 
 
@@ -164,6 +164,21 @@ def test_beyond_the_limit_a_connection_waits_for_its_turn(serve: Serve) -> None:
         lines[0].close()
         late.settimeout(15)
         assert answer(late).startswith(b"HTTP/1.1 200")
+
+
+def test_what_nobody_waits_for_any_more_is_not_done(serve: Serve) -> None:
+    """Or a server that was too slow for a while would go on to answer only those that have given up."""
+    server = serve("--threads", "1", "--keep-alive", "30")
+    with server.connect() as slow, server.connect() as patient:
+        slow.sendall(ASK % (b"slow", b"Content-Length: 1\r\n"))
+        for _ in range(20):
+            with server.connect() as impatient:
+                impatient.sendall(ASK % (b"given-up", b""))
+        patient.sendall(ASK % (b"patient", b""))
+        slow.sendall(b"x")
+        assert answer(slow)
+        assert answer(patient)
+    assert server.ask("/asked") == b"serve-0 / /slow /patient /asked"
 
 
 def test_one_that_is_told_to_stop_answers_what_was_asked(serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """What looks write down: since when a difference is found, and that what is approved is mended, whoever comes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from activities import findings
 from activities.drift import Finding, Kind, Repair
 from activities.findings import approve, listed, look, write
 from activities.reconcile import LOOK
-from clouds.ports import SecurityGroup, WantGroup, WantPort
+from clouds.ports import SecurityGroup, WantGroup, WantPort, WantRecord
 from models import Instance, InstanceState, OperationRow
 from models.base import utcnow
 from tests.reconcile.conftest import Room
@@ -136,3 +137,37 @@ def test_a_group_is_to_let_in_whom_the_row_says(room: Room, access: dict[str, An
         s.get_one(Instance, id).access = access
     groups = [SecurityGroup("1", f"{key}access", id)]
     assert findings._wanted(room.database, groups) == [WantGroup(f"{key}access", id, 3306, (wanted,))]
+
+
+def test_a_name_that_was_taken_away_or_led_elsewhere_is_given_back(room: Room) -> None:
+    id, key = room.instance()
+    room.things(id, key)
+    shown = [
+        {"address": "10.0.0.7", "type": "private", "network": "n"},
+        {"address": "198.51.100.7", "type": "public"},
+    ]
+    with room.database.write() as s:
+        instance = s.get_one(Instance, id)
+        instance.hostname, instance.addresses = f"{id}.db.test", shown
+    names = room.cloud.names
+    wanted = WantRecord(f"{key}name", id, f"{id}.db.test", "198.51.100.7")
+    for meddle in (lambda: names.delete_record(wanted.key), lambda: names.create_record(replace(wanted, address="192.0.2.1"))):
+        meddle()
+        look_once(room)
+        approve(room.database, [row.id for row in listed(room.database) if row.thing == "DNS record"])
+        look_once(room)
+        (record,) = names.records()
+        assert (record.key, record.owner, record.name, record.address) == (wanted.key, id, wanted.name, wanted.address)
+        assert [found for found in look(room.database, room.cloud).found if found.thing == "DNS record"] == []
+    names.delete_record(wanted.key)
+
+
+def test_the_name_of_a_deleted_instance_is_removed(room: Room) -> None:
+    id, key = room.instance(state=InstanceState.DELETED)
+    room.cloud.names.create_record(WantRecord(f"{key}name", id, f"{id}.db.test", "192.0.2.1"))
+    room.cloud.names.create_record(WantRecord("coffer-others-name", "others", "others.db.test", "192.0.2.2"))
+    look_once(room)
+    approve(room.database, [row.id for row in listed(room.database)])
+    look_once(room)
+    assert [record.key for record in room.cloud.names.records()] == ["coffer-others-name"]
+    room.cloud.names.delete_record("coffer-others-name")

@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.leftovers import of_machine
 from clouds.local import procfs
 
-KEPT = frozenset({"ports", "volumes", "servers", "locks"})
+KEPT = frozenset({"ports", "volumes", "servers", "names", "locks"})
 
 
 def left_of(directory: Path, addresses: Iterable[str] = ()) -> list[str]:

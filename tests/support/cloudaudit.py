@@ -1,6 +1,6 @@
-"""Whatever the service project holds in Nova, Placement, Neutron, Cinder, Glance and Swift: the same before and after, where nothing may stay.
+"""Whatever the service project holds in Nova, Placement, Neutron, Cinder, Glance, Swift and Designate.
 
-Asked through openstacksdk's own resource classes, without Coffer's driver.
+It is the same before and after, where nothing may stay.  Asked through openstacksdk's own resource classes, without Coffer's driver.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ HEARD_WITHIN = 10.0
 
 def audit(bed: Bed) -> list[str]:
     """Each thing as service, kind and name."""
-    found = [*_nova(bed), *_placement(bed), *_neutron(bed), *_cinder(bed), *_glance(bed), *_swift(bed)]
+    found = [*_nova(bed), *_placement(bed), *_neutron(bed), *_cinder(bed), *_glance(bed), *_swift(bed), *_designate(bed)]
     return sorted(found)
 
 
@@ -74,3 +74,7 @@ def _swift(bed: Bed) -> Iterator[str]:
     for container in bed.service.object_store.containers():
         yield f"swift container {container.name}"
         yield from (f"swift object {container.name}/{one.name}" for one in bed.service.object_store.objects(container))
+
+
+def _designate(bed: Bed) -> Iterator[str]:
+    yield from (f"designate record {name}" for name in bed.names())

@@ -41,12 +41,16 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(directory: Path, bed: Bed, **cloud: object) -> Iterator[ControlPlane]:
-    """`cloud`: more options of [cloud].  Tenants find the API in the catalog; guests report to it on their network's gateway."""
+def control_plane(directory: Path, bed: Bed, *, options: str = "", **cloud: object) -> Iterator[ControlPlane]:
+    """`options`: more of the configuration file, beginning with a group.  `cloud`: more options of [cloud].
+
+    Tenants find the API in the catalog; guests report to it on their network's gateway.
+    """
     with ExitStack() as stack:
         temporal = Temporal()
         stack.callback(temporal.close)
         config_file = _configured(directory, bed, temporal.address, cloud)
+        config_file.write_text(config_file.read_text() + options)
         database = Database(f"sqlite:///{directory}/coffer.db")
         stack.callback(database.close)
         Base.metadata.create_all(database.engine)

@@ -70,6 +70,8 @@ class OpenStackWorld(World):
 
         def emptied() -> bool:
             for owner in owners:
+                for record in cloud.names.records_of(owner):
+                    cloud.names.delete_record(record.key)
                 for server in cloud.compute.servers_of(owner):
                     cloud.compute.delete_server(server.key)
                 for volume in cloud.volumes.volumes_of(owner):

@@ -68,6 +68,21 @@ def record_long(temporal: Temporal, zygote: Zygote, *, told: bool) -> str:
         world.close()
 
 
+def record_named(temporal: Temporal, zygote: Zygote, *, kind: str, plan: str = "") -> str:
+    """Of an instance that gets a name, or is rid of it."""
+    world = World(temporal, zygote, keyring_file=KEYRING)
+    try:
+        with world.worker(plan):
+            row = world.create(zone="db.test")
+            if kind == "InstanceDelete":
+                world.settle(row)
+                row = world.delete(row.instance_id, named=True)
+            world.settle(row)
+            return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
+    finally:
+        world.close()
+
+
 def record_read(temporal: Temporal, zygote: Zygote) -> str:
     world = World(temporal, zygote, keyring_file=KEYRING)
     try:
@@ -126,6 +141,12 @@ def endings(temporal: Temporal, zygote: Zygote) -> dict[str, dict[str, Callable[
         "success-told": partial(record_long, temporal, zygote, told=True),
         "success-untold": partial(record_long, temporal, zygote, told=False),
     }
+    named = partial(record_named, temporal, zygote)
+    found["InstanceCreate"] |= {
+        "success-named": partial(named, kind="InstanceCreate"),
+        "failed-named": partial(named, kind="InstanceCreate", plan="fail:InstanceCreate:8:after"),
+    }
+    found["InstanceDelete"]["success-named"] = partial(named, kind="InstanceDelete")
     found["GuestRead"] = {"success": partial(record_read, temporal, zygote)}
     return found
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import dns.rdatatype
+import dns.resolver
 import openstack
 
 from clouds.openstack import Credentials, Services, Settings, cloud_of
@@ -29,7 +31,8 @@ FLAVOR = "tb.tiny"
 POLL_SECONDS = 0.5
 GUESTS_SEE = 40
 CHANNEL_PORT, ENGINE_PORTS = 2222, (3306, 5432, 6379)
-BROKER = 21
+BROKER, NAMESERVER = 21, 13
+ZONE = "coffer-test.example"
 
 
 def _own(cidr: str, process: str) -> str:
@@ -73,6 +76,25 @@ class Bed:
         """Where its services send notifications (testbed/README.md)."""
         port = (urlsplit(self.credentials.auth_url).port or 0) + BROKER
         return f"rabbit://testbed:{self.credentials.password}@127.0.0.1:{port}/"
+
+    def zone(self) -> str:
+        """One of the service project's that names can be given in, without a dot at its end; empty: it has no Designate."""
+        if not self.service.has_service("dns"):
+            return ""
+        if not list(self.service.dns.zones(name=f"{ZONE}.")):
+            self.service.dns.create_zone(name=f"{ZONE}.", email="hostmaster@example.org")
+        return ZONE
+
+    def resolve(self, name: str) -> list[str]:
+        """As the testbed's nameserver tells whoever asks (testbed/README.md)."""
+        asked = dns.resolver.Resolver(configure=False)
+        asked.nameservers, asked.port = ["127.0.0.1"], (urlsplit(self.credentials.auth_url).port or 0) + NAMESERVER
+        found: list[str] = []
+        with contextlib.suppress(dns.resolver.NXDOMAIN):
+            for family in (dns.rdatatype.A, dns.rdatatype.AAAA):
+                answer = asked.resolve(f"{name}.", family, raise_on_no_answer=False, lifetime=10)
+                found += [one.address for one in answer.rrset or ()]
+        return found
 
     def settings(self, **changes: Any) -> Settings:
         given = {"poll_interval": POLL_SECONDS, "call_timeout": 30.0, **changes}
@@ -118,7 +140,16 @@ class Bed:
         found += [f"port {one.name}" for one in network.ports(**mine) if not one.device_owner.startswith("network:")]
         found += [f"group {one.name}" for one in network.security_groups(**mine) if one.name not in ("default", MANAGEMENT)]
         found += [f"floating {one.description}" for one in network.ips(**mine)]
+        found += [f"record {name}" for name in self.names()]
         return sorted(found + [f"server group {one.name}" for one in compute.server_groups()])
+
+    def names(self) -> list[str]:
+        """Those of its records in DNS that lead to addresses."""
+        if not self.service.has_service("dns"):
+            return []
+        answer = self.service.dns.get("/recordsets", params={"limit": "max"})
+        answer.raise_for_status()
+        return [one["name"] for one in answer.json()["recordsets"] if one["type"] in ("A", "AAAA")]
 
     def left(self) -> list[str]:
         return self.held()

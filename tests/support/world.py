@@ -251,8 +251,10 @@ watch_interval = 0
         return self._begin(instance_id, "InstanceRestart", lambda op: Job(op))
 
     def change_access(self, instance_id: str, wanted: Access | None = None) -> OperationRow:
-        change = wanted or Access(False, ["10.0.0.0/8"])
-        return self._begin(instance_id, "InstanceAccess", lambda op: ChangeAccess(op, 3306, change, Access(False, ["0.0.0.0/0"])))
+        change, before = wanted or Access(False, ["10.0.0.0/8"]), Access(False, ["0.0.0.0/0"])
+        instance = self.instance(instance_id)
+        name = (instance.hostname, str(instance.server_key).replace("-server", "-name")) if instance.hostname else ()
+        return self._begin(instance_id, "InstanceAccess", lambda op: ChangeAccess(op, 3306, change, before, *name))
 
     def repair(self, instance_id: str) -> OperationRow:
         (volume,) = self.cloud.volumes.volumes_of(instance_id)
@@ -281,11 +283,11 @@ watch_interval = 0
         self.operations.start(row)
         return row
 
-    def delete(self, instance_id: str) -> OperationRow:
+    def delete(self, instance_id: str, *, named: bool = False) -> OperationRow:
         op_id = new_id()
         with self.database.write() as s:
             generation = Instance.reserve_for_delete(s, instance_id, op_id)
-            job = Job(Operation(op_id, instance_id, CALLER.project_id, generation))
+            job = Job(Operation(op_id, instance_id, CALLER.project_id, generation), named)
             row = self.operations.record(s, "InstanceDelete", job, CALLER)
         self.operations.start(row)
         return row

@@ -8,6 +8,8 @@ from activities.drift import Finding, Held, Kind, Known, Maker, Repair, compare
 from clouds.ports import (
     FloatingIp,
     Port,
+    Record,
+    RecordStatus,
     SecurityGroup,
     Server,
     ServerGroup,
@@ -15,6 +17,7 @@ from clouds.ports import (
     Volume,
     VolumeStatus,
     WantGroup,
+    WantRecord,
     WrongRule,
 )
 from models import InstanceState
@@ -167,3 +170,39 @@ def test_a_finding_is_one_row_in_every_look() -> None:
     first, again = compare(held(VOLUME, PORT), {"db-1": READY}), compare(held(VOLUME, PORT), {"db-1": READY})
     assert [one.row_id for one in first] == [one.row_id for one in again]
     assert len({one.row_id for one in compare(held(FAILED, BROKEN), {"db-1": READY})}) == 3
+
+
+NAME = WantRecord(f"coffer-{OP}-name", "db-1", "db-1.db.test", "10.0.0.7")
+RECORD = Record("r1", NAME.key, "db-1", NAME.name, NAME.address, RecordStatus.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (RECORD, []),
+        (None, ["lost: DNS record is missing -> name"]),
+        (
+            replace(RECORD, address="10.0.0.9"),
+            ["names: DNS record leads from db-1.db.test to 10.0.0.9 instead of db-1.db.test to 10.0.0.7 -> name"],
+        ),
+        (replace(RECORD, status=RecordStatus.ERROR), ["failed: DNS record is ERROR -> nothing"]),
+        (replace(RECORD, status=RecordStatus.PENDING), []),
+    ],
+    ids=["right", "missing", "elsewhere", "failed", "pending"],
+)
+def test_a_name_leads_where_the_row_says(record: Record | None, expected: list[str]) -> None:
+    complete = {**COMPLETE.things, "DNS record": [record] if record else []}
+    assert told(replace(COMPLETE, things=complete, names=[NAME])) == expected
+
+
+def test_the_name_of_an_instance_that_changes_just_now_is_left_alone() -> None:
+    assert told(replace(COMPLETE, names=[NAME]), busy=True) == []
+
+
+def test_a_record_of_a_deleted_instance_goes_before_the_address_it_leads_to() -> None:
+    port, what = PORT, replace(held(), things={"port": [PORT], "DNS record": [RECORD]})
+    found = compare(what, {"db-1": replace(READY, state=InstanceState.DELETED)})
+    assert [(one.key, one.repair) for one in sorted(found, key=lambda one: one.rank)] == [
+        (RECORD.key, "remove"),
+        (port.key, "remove"),
+    ]

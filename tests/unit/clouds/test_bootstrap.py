@@ -1,11 +1,13 @@
-"""Which rules of a security group let the workers in."""
+"""Which rules of a security group let the workers in, and what is said of the zone for names."""
 
 import ipaddress
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from clouds.openstack.bootstrap import credentials_of, lets_in
+from clouds.openstack import Credentials, Services, Settings
+from clouds.openstack.bootstrap import Bootstrap, State, Wanted, credentials_of, lets_in
 
 OURS: dict[str, Any] = {
     "direction": "ingress",
@@ -46,3 +48,34 @@ def test_a_cloud_that_clouds_yaml_does_not_have(tmp_path: Any, monkeypatch: pyte
     for name in ("none", "half"):
         with pytest.raises(LookupError, match=f"no cloud {name}"):
             credentials_of(name)
+
+
+ZONE = {"id": "z1", "name": "db.example.", "type": "PRIMARY", "status": "ACTIVE"}
+
+
+@pytest.mark.parametrize(
+    ("cataloged", "zones", "state", "mend"),
+    [
+        (True, [ZONE], State.THERE, ""),
+        (True, [ZONE | {"status": "PENDING"}], State.THERE, ""),
+        (True, [], State.MISSING, "in project service: openstack zone create --email ADDRESS db.example."),
+        (True, [ZONE | {"type": "SECONDARY"}], State.WRONG, "it is SECONDARY"),
+        (True, [ZONE | {"status": "ERROR"}], State.WRONG, "its status is ERROR"),
+        (False, [], State.MISSING, "Designate is not in the catalog"),
+    ],
+    ids=["there", "pending", "missing", "secondary", "error", "no Designate"],
+)
+def test_what_is_said_of_the_zone(cataloged: bool, zones: list[dict[str, str]], state: State, mend: str) -> None:
+    asked: list[dict[str, str]] = []
+
+    def get(path: str, **params: str) -> dict[str, Any]:
+        asked.append(params)
+        return {"zones": zones}
+
+    services = cast(Services, SimpleNamespace(has=lambda service: cataloged, names=SimpleNamespace(get=get)))
+    settings = Settings(Credentials("http://keystone/v3", "coffer", "secret", "service"), "network", "group")
+    steps = Bootstrap(services, services, settings, Wanted("10.0.0.0/8", "RegionOne", (), zone="db.example"), make=True)
+    (finding,) = steps._zone()
+    assert (finding.what, finding.name, finding.state) == ("zone", "db.example", state)
+    assert finding.mend.startswith(mend)
+    assert asked == ([{"name": "db.example."}] if cataloged else [])

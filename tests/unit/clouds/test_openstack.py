@@ -114,6 +114,8 @@ def service(web: FaultProxy, heard: list[tuple[str, str]] | None = None, timeout
         (403, {"forbidden": {"message": "Policy doesn't allow it"}}, 400, "Policy"),
         (409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded"}}, 409, "Quota exceeded"),
         (413, {"overLimit": {"message": "Quota exceeded: volumes"}}, 413, "volumes"),
+        (413, {"code": 413, "type": "over_quota", "message": "Quota exceeded for zone_recordsets."}, 413, "zone_recordsets"),
+        (403, {"code": 403, "type": "forbidden", "message": "Policy does not allow it"}, 400, "Policy"),
         (500, {}, 500, "500"),
     ],
 )
@@ -160,8 +162,11 @@ def test_silence_and_absence_are_told_apart(web: FaultProxy) -> None:
     service(web).delete("/servers/1")
 
 
-def test_a_list_is_read_to_its_last_page(web: FaultProxy) -> None:
-    more = {"servers": [{"id": 1}], "servers_links": [{"rel": "next", "href": f"{web.url}/servers?limit=1&marker=1"}]}
+@pytest.mark.parametrize("designates", [False, True])
+def test_a_list_is_read_to_its_last_page(web: FaultProxy, designates: bool) -> None:
+    onward = f"{web.url}/servers?limit=1&marker=1"
+    links = {"links": {"self": web.url, "next": onward}} if designates else {"servers_links": [{"rel": "next", "href": onward}]}
+    more = {"servers": [{"id": 1}], **links}
     web.inject(
         Fault("GET", "/servers", status=200, body=more), Fault("GET", "/servers", status=200, body={"servers": [{"id": 2}]})
     )
