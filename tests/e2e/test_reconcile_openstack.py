@@ -86,7 +86,7 @@ def test_orphans_go_and_what_others_have_made_stays(bed: Bed, world: OpenStackWo
         assert [one["key"] for one in reconcile(world, "--fix", "--dry-run")] == [left]
         assert cloud.networks.show_port(left)
         assert [one["outcome"] for one in reconcile(world, "--fix", "--yes")] == ["done"]
-        assert world.left() == sorted([f"port {others}", "port foreign", "volume foreign"])
+        assert world.left() == sorted([f"neutron port {others}", "neutron port foreign", "cinder volume foreign"])
     finally:
         bed.service.network.delete_port(foreign)
         bed.service.block_storage.delete_volume(volume, ignore_missing=True)
