@@ -1,4 +1,4 @@
-"""DNS records that lead to instances.  They take their address with them: it goes before the address is anybody else's."""
+"""DNS records that lead to instances.  They go before the address that they lead to can be anybody else's."""
 
 from temporalio import activity
 
