@@ -99,14 +99,14 @@ def listening(conf: ConfigOpts, cloud: Cloud) -> AbstractContextManager[object]:
     if conf.cloud.driver != "openstack" or not told.transport_url:
         return nullcontext()
     try:
-        from clouds.openstack.notifications import SERVERS, VOLUMES, Listener, Source
+        from clouds.openstack.notifications import SERVERS, VOLUMES, Listener, source_of
     except ModuleNotFoundError as error:
         log.error("notifications are not heard; polling", missing=error.name, mend="pip install 'coffer[notifications]'")
         return nullcontext()
     changes = {SERVERS: cloud.server_changes, VOLUMES: cloud.volume_changes}
     for one in changes.values():
         one.longest_rest = told.longest_rest
-    return Listener(Source(told.transport_url, tuple(told.exchanges), tuple(told.topics), told.ssl, told.cacert), changes)
+    return Listener(source_of(conf), changes)
 
 
 def collaborators(conf: ConfigOpts, client: Client, cloud: Cloud, database: Database, steps: StepLog) -> Collaborators:

@@ -30,6 +30,12 @@ class CinderActivities:
         with cloud_calls():
             self._remove(want.key)
 
+    @activity.defn(name="cinder.keep_one_volume", no_thread_cancel_exception=True)
+    def keep_one_volume(self, want: Want) -> None:
+        """A call whose answer was lost may have made another one, long after it was given up.  The server's stays."""
+        with cloud_calls():
+            self._volumes.keep_one(want.key)
+
     @activity.defn(name="cinder.delete_volumes_of", no_thread_cancel_exception=True)
     def delete_volumes_of(self, op: Operation) -> None:
         with cloud_calls():

@@ -62,6 +62,8 @@ class Repair(enum.StrEnum):
     REPAIR = "repair"
     """InstanceRepair: attach the volume, start the server, see the engine answer."""
     RULES = "set"
+    KEEP_ONE = "keep one"
+    """Of several volumes with one key."""
     NAME = "name"
     """Make the DNS record as it should be."""
 
@@ -227,8 +229,16 @@ def _not_as_the_row_says(held: Held, rows: Mapping[str, Known]) -> Iterator[Find
         for key in (row.sibling("port"), *user_ports):
             if key not in ports:
                 yield Finding(Kind.LOST, "is missing", "port", id, key)
-        for volume in (one for one in held.volumes() if one.owner == id):
-            yield from _volume(id, row, volume, servers.get(str(row.server_key)))
+        mine = [one for one in held.volumes() if one.owner == id]
+        in_use = {one.key for one in mine if one.status is VolumeStatus.IN_USE}
+        for volume in mine:
+            if volume.key in in_use and volume.status is not VolumeStatus.IN_USE:
+                yield Finding(Kind.ORPHAN, "is a second one of its key", "volume", id, volume.key, volume.id, Repair.KEEP_ONE)
+            else:
+                yield from _volume(id, row, volume, servers.get(str(row.server_key)))
+        for address in (one for one in held.things.get("floating IP", ()) if isinstance(one, FloatingIp)):
+            if address.owner == id and not address.port_id:
+                yield Finding(Kind.DETACHED, f"{address.address} leads to no port", "floating IP", id, "", address.id)
 
 
 def _server(id: str, row: Known, by_key: Mapping[str, Server]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sqlalchemy import select
 from temporalio import activity
 
 from activities.errors import cloud_errors
@@ -9,14 +10,17 @@ from activities.guest import GuestActivities
 from activities.waiting import cloud_calls
 from clouds.objects import ObjectKey, ObjectStore, Segment
 from guests.transfer import Granted
-from workflows.contracts import ObjectFacts, ObjectTransfer
+from models import Database, OperationRow
+from workflows.contracts import CHECKS, ObjectFacts, ObjectTransfer, Operation
 
 
 class ObjectActivities:
     """`segment_size` in bytes; `url_lifetime` in seconds, as the store makes URLs."""
 
-    def __init__(self, store: ObjectStore, guests: GuestActivities, segment_size: int, url_lifetime: int) -> None:
-        self._store, self._guests = store, guests
+    def __init__(
+        self, store: ObjectStore, guests: GuestActivities, database: Database, segment_size: int, url_lifetime: int
+    ) -> None:
+        self._store, self._guests, self._database = store, guests, database
         self._segment_size, self._url_lifetime = segment_size, url_lifetime
 
     @activity.defn(name="objects.upload", no_thread_cancel_exception=True)
@@ -44,6 +48,17 @@ class ObjectActivities:
         """With whatever was sent of it and never committed."""
         with cloud_calls():
             self._store.delete_object(_key(transfer))
+
+    @activity.defn(name="objects.delete_objects_of", no_thread_cancel_exception=True)
+    def delete_objects_of(self, op: Operation) -> None:
+        """What checks of the instance have sent.  Where it never had one the store is not asked: there may be none."""
+        mine = OperationRow.instance_id == op.instance_id, OperationRow.kind == "GuestObjectCheck"
+        with self._database.read() as s:
+            paths = {f"{CHECKS}{id}" for id in s.scalars(select(OperationRow.id).where(*mine))}
+        with cloud_calls():
+            for stored in self._store.objects(op.project_id, CHECKS) if paths else ():
+                if stored.key.path in paths:
+                    self._store.delete_object(stored.key)
 
 
 def _key(transfer: ObjectTransfer) -> ObjectKey:

@@ -60,6 +60,8 @@ class Mender:
         match found.repair:
             case Repair.REMOVE:
                 source_of(self._cloud, found.thing).remove(found.key or found.instance)
+            case Repair.KEEP_ONE:
+                self._cloud.volumes.keep_one(found.key)
             case Repair.RULES:
                 for rule in self._now.held.rules:
                     if (rule.thing, rule.key, rule.id, rule.wrong) == (found.thing, found.key, found.id, found.finding):

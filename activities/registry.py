@@ -59,7 +59,7 @@ def activities(c: Collaborators) -> list[Callable[..., Any]]:
         CinderActivities(c.cloud.volumes, c.cloud.volume_changes, c.database),
         NeutronActivities(c.cloud.networks, c.cloud.access),
         DesignateActivities(c.cloud.names),
-        ObjectActivities(c.cloud.objects, c.guests, c.segment_size, c.object_url_lifetime),
+        ObjectActivities(c.cloud.objects, c.guests, c.database, c.segment_size, c.object_url_lifetime),
         OperationActivities(c.database, c.client),
         c.guests,
         messages,

@@ -50,10 +50,12 @@ def main() -> int:
     parser.add_argument("--guests", type=int, default=5_000)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--api-processes", type=int, default=2)
+    parser.add_argument("--api-threads", type=int, default=16, help="of each; a post waits for the disk of the pool's Redis")
     options = parser.parse_args()
     allow_connections(options.guests)
     record = Record()
-    with redis_url() as pool, running({"OS_API__WORKERS": str(options.api_processes), "OS_API__THREADS": "4"}) as stack:
+    size = {"OS_API__WORKERS": str(options.api_processes), "OS_API__THREADS": str(options.api_threads)}
+    with redis_url() as pool, running(size) as stack:
         guests = enrol(stack, pool, options.guests, record)
         before, began = costs(stack, pool), time.monotonic()
         report(guests, options.minutes * 60)

@@ -43,6 +43,8 @@ def check(conf: ConfigOpts) -> Iterator[Checked]:
         yield _tokens(conf)
     if conf.cloud.driver == "openstack":
         yield from _openstack(conf)
+        if conf.notifications.transport_url:
+            yield _notifications(conf)
 
 
 def _sql(conf: ConfigOpts) -> Checked:
@@ -113,3 +115,25 @@ def _openstack(conf: ConfigOpts) -> Iterator[Checked]:
         if finding.state != "there":
             mend = finding.mend or deployment.command(conf, "openstack bootstrap")
             yield Checked(finding.what, WRONG, finding.name if finding.mend else f"{finding.name} is not there", mend)
+
+
+def _notifications(conf: ConfigOpts) -> Checked:
+    """Nothing depends on them, so what is not sent yet is no failure."""
+    what = "notifications"
+    try:
+        from clouds.openstack.notifications import Listener, source_of
+    except ModuleNotFoundError as e:
+        return Checked(what, WRONG, f"{e.name} is not installed", "pip install 'coffer[notifications]'")
+    from clouds.ports import CloudError
+
+    try:
+        missing = Listener(source_of(conf), {}).missing()
+    except ValueError as e:
+        return Checked(what, WRONG, str(e), "write it as nova.conf has it")
+    except CloudError as e:
+        mend = "check [notifications] transport_url, and that its user may make a queue and read the exchanges"
+        return Checked(what, AWAY, str(e), mend)
+    if missing:
+        mend = "an exchange comes with its service's first message: is driver = messagingv2 set there?"
+        return Checked(what, ABSENT, f"no exchange {', '.join(sorted(missing))} yet", mend)
+    return Checked(what, OK)

@@ -296,6 +296,13 @@ class Volumes(Protocol):
         """Raises CloudError 409 while the volume is in use or being made."""
         ...
 
+    def keep_one(self, key: str) -> None:
+        """Of several with the key, such as a call that was given up has made in the end, one stays: rather one in use.
+
+        Raises CloudError 409 while another is being made.
+        """
+        ...
+
 
 class Compute(Protocol):
     def create_server(self, want: WantServer) -> Server: ...

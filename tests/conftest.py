@@ -1,9 +1,27 @@
+import os
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from workflows.registry import WORKFLOWS
 
+if TYPE_CHECKING:
+    from tests.support.testbed import Bed
+
 _began = time.monotonic()
+
+
+@pytest.fixture(scope="session")
+def bed() -> "Iterator[Bed]":
+    """The OpenStack that COFFER_TESTBED_CLOUDS names."""
+    if not os.environ.get("COFFER_TESTBED_CLOUDS"):
+        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
+    from tests.support.testbed import testbed
+
+    with testbed() as found:
+        yield found
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -230,6 +230,10 @@ class JobLook:
     revision: int = 0
 
 
+CHECKS = "checks/"
+"""How the paths of objects begin that GuestObjectCheck makes; its operation's id follows."""
+
+
 @dataclass(frozen=True)
 class ObjectTransfer:
     """A named job of the instance's guest that sends or reads the object at `path`, in the container of the operation's project.

@@ -35,6 +35,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.records import RecordActivities as Records
 
 Addresses = list[dict[str, Any]]
+ONE_VOLUME = "one-volume"
+"""Patch: runs begun before it do not look for a second volume."""
 
 
 @workflow.defn(name="InstanceCreate")
@@ -73,12 +75,14 @@ class InstanceCreate(HearsGuest):
             made = await self._server(s, job, port, volume)
             prepare = GuestJob(op, f"{op.id}-prepare", "prepare", job.prepare_ref, made.address, made.ssh_port)
             facts = replace(made, addresses=self._addresses, hostname=job.hostname)
+            volumes = [volume, *([_root_volume(job)] if job.root_gb else [])] if workflow.patched(ONE_VOLUME) else []
             await s.together(
                 s.step(Records.set_server, facts, options=RECORD),
                 self.see_through(s, prepare, "prepare the engine")
                 if telemetry
                 else s.step(Guest.run_job, prepare, options=GUEST_JOB, summary="prepare the engine"),
                 *self._name(s, job, made.address),
+                *(s.step(Cinder.keep_one_volume, one) for one in volumes),
             )
 
     def _more_parts(self, s: Saga, job: CreateInstance) -> list[Awaitable[Any]]:

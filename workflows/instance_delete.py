@@ -13,7 +13,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities as Messages
     from activities.neutron import NeutronActivities as Neutron
     from activities.nova import NovaActivities as Nova
+    from activities.objects import ObjectActivities as Objects
     from activities.operations import OperationActivities as Operations
+
+OBJECTS = "objects"
+"""Patch: runs begun before it leave objects alone."""
 
 
 @workflow.defn(name="InstanceDelete")
@@ -33,3 +37,5 @@ class InstanceDelete:
             await s.step(Neutron.delete_ports_of, op, options=FORWARD)
             if workflow.patched(TELEMETRY):
                 await s.step(Messages.delete_queue, op, options=FORWARD)
+            if workflow.patched(OBJECTS):
+                await s.step(Objects.delete_objects_of, op, options=FORWARD)

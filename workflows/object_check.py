@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from workflows.contracts import Job, ObjectTransfer
+from workflows.contracts import CHECKS, Job, ObjectTransfer
 from workflows.options import FORWARD, GUEST_JOB
 from workflows.saga import saga
 
@@ -17,7 +17,7 @@ class GuestObjectCheck:
     @workflow.run
     async def run(self, job: Job) -> None:
         op = job.op
-        path = f"checks/{op.id}"
+        path = f"{CHECKS}{op.id}"
         async with saga(op) as s:
             s.point_of_no_return()
             upload = ObjectTransfer(op, f"{op.id}-upload", path)

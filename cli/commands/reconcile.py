@@ -28,6 +28,7 @@ WORDS = {
     Repair.MARK: "set the instance to ERROR",
     Repair.REPAIR: "attach the volume, start the server",
     Repair.RULES: "set it right",
+    Repair.KEEP_ONE: "remove it, keep the one in use",
     Repair.NAME: "make it as it should be",
 }
 

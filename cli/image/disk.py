@@ -29,7 +29,7 @@ TIMEOUT 0
 LABEL coffer
   LINUX /vmlinuz
   INITRD /initrd.img
-  APPEND root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200 quiet panic=10 net.ifnames=0
+  APPEND root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200 quiet panic=10 net.ifnames=0 no_timer_check
 """
 
 

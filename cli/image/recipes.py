@@ -78,5 +78,13 @@ REMOVE = (
 )
 """Of every image, at the end: whatever identifies a machine, and what only was of use while it was made."""
 
-SERVICES = ("ssh.service", "ssh.socket", "getty@tty1.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer")
+SERVICES = (
+    "ssh.service",
+    "ssh.socket",
+    "getty@tty1.service",
+    "serial-getty@ttyS0.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "e2scrub_all.timer",
+)
 """Of every image, never run: the only sshd is the guest channel's."""

@@ -75,6 +75,9 @@ class LocalVolumes:
                 self._state.volumes.write(record)
             self._destroy(record)
 
+    def keep_one(self, key: str) -> None:
+        """There are never two: the key names the directory."""
+
     def _build(self, record: Record) -> None:
         data = data_directory(self._state, record["id"])
         data.mkdir(parents=True, exist_ok=True)

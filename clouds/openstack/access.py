@@ -1,7 +1,8 @@
 """Security groups and floating IPs of tenants' ports, in the service project.  Description = owner; a group's name = its key.
 
-Neutron has no two floating IPs for a port: of two calls at once, one is refused and finds the other's.  Security groups may be two by
-one name: every create looks again afterwards, and all agree on the one that stays.
+Neutron has no two floating IPs for a port: of two calls at once, one is refused and finds the other's.  One of the owner's that leads
+nowhere, because somebody took it from its port, leads there again.  Security groups may be two by one name: every create looks again
+afterwards, and all agree on the one that stays.
 """
 
 import ipaddress
@@ -79,12 +80,21 @@ class NeutronAccess:
         port = self._port(port_key)
         if found := self._floating(port_id=port["id"]):
             return _floating_ip(found[0])
+        if idle := [raw for raw in self._floating(description=OWNED + owner) if not raw["port_id"]]:
+            return self._led(idle[0]["id"], port["id"])
         described = {"floating_network_id": self._outside(port), "port_id": port["id"], "description": OWNED + owner}
         try:
             return _floating_ip(self._neutron.post(FLOATING, {"floatingip": described})["floatingip"])
         except Refused as error:
             if error.status == 409 and (found := self._floating(port_id=port["id"])):
                 return _floating_ip(found[0])
+            raise final(error) from error
+
+    def _led(self, id: str, port_id: str) -> FloatingIp:
+        """To the port, where its tenant's address stays the same."""
+        try:
+            return _floating_ip(self._neutron.put(f"{FLOATING}/{id}", {"floatingip": {"port_id": port_id}})["floatingip"])
+        except Refused as error:
             raise final(error) from error
 
     def floating_ips_of(self, owner: str) -> list[FloatingIp]:

@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import amqp.exceptions
@@ -19,6 +19,10 @@ import structlog
 from kombu.exceptions import KombuError
 
 from clouds.changes import Changes
+from clouds.ports import CloudError
+
+if TYPE_CHECKING:
+    from oslo_config.cfg import ConfigOpts
 
 log = structlog.get_logger("notifications")
 
@@ -32,6 +36,8 @@ CONNECT_TIMEOUT = 5.0
 LONGEST_PAUSE = 60.0
 LOOK_FOR_EXCHANGES = 30.0
 ENDS_WITHIN = 2.0
+LONGEST_REASON = 200
+UNHEARD = (OSError, KombuError, amqp.exceptions.AMQPError)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class Source:
     topics: tuple[str, ...] = ("notifications", "versioned_notifications")
     ssl: bool = False
     cacert: str = ""
+
+
+def source_of(conf: "ConfigOpts") -> Source:
+    told = conf.notifications
+    return Source(told.transport_url, tuple(told.exchanges), tuple(told.topics), told.ssl, told.cacert)
 
 
 class Listener:
@@ -64,13 +75,21 @@ class Listener:
         self._stop.set()
         self._thread.join(ENDS_WITHIN)
 
+    def missing(self) -> set[str]:
+        """Exchanges that are not there, tried as a listener does, once.  Raises CloudError where nothing could be heard."""
+        try:
+            with self._connected() as connection, connection.channel() as channel:
+                return self._bind(connection, _queue(channel), set(self._source.exchanges))
+        except UNHEARD as error:
+            raise CloudError(f"{type(error).__name__}: {error}"[:LONGEST_REASON], 503) from error
+
     def _run(self) -> None:
         pause = 1.0
         while not self._stop.is_set():
             try:
                 self._hear()
-            except (OSError, KombuError, amqp.exceptions.AMQPError) as error:
-                log.warning("notifications are not heard; polling", reason=f"{type(error).__name__}: {error}"[:200])
+            except UNHEARD as error:
+                log.warning("notifications are not heard; polling", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
             except Exception as error:
                 log.exception("notifications are not heard; polling", reason=type(error).__name__)
             pause = 1.0 if self.listens.is_set() else min(pause * 2, LONGEST_PAUSE)
@@ -82,7 +101,7 @@ class Listener:
     def _hear(self) -> None:
         """Until told to stop.  Raises what the connection raises."""
         with self._connected() as connection, connection.channel() as channel:
-            queue = channel.queue_declare("", exclusive=True, auto_delete=True, arguments=QUEUE_LIMITS).queue
+            queue = _queue(channel)
             consumer = kombu.Consumer(
                 channel,
                 [kombu.Queue(queue, channel=channel, no_declare=True)],
@@ -133,6 +152,11 @@ class Listener:
             connection.ensure_connection(max_retries=len(self._urls), interval_start=0.1)
             log.info("notifications are heard", broker=connection.as_uri())
             yield connection
+
+
+def _queue(channel: Any) -> str:
+    """Nobody else's, and gone with the connection."""
+    return str(channel.queue_declare("", exclusive=True, auto_delete=True, arguments=QUEUE_LIMITS).queue)
 
 
 def broker_urls(transport_url: str) -> list[str]:

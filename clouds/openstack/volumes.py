@@ -53,6 +53,10 @@ class CinderVolumes:
         for raw in self._find(key):
             self._remove(raw)
 
+    def keep_one(self, key: str) -> None:
+        if found := self._live(key):
+            self._keep_one(found)
+
     def chosen(self, key: str) -> Json | None:
         """The volume that has the key, as Cinder tells of it."""
         found = self._live(key)

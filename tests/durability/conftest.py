@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
-from tests.support.testbed import CLOUDS_FILE, Bed, testbed
+from tests.support.testbed import CLOUDS_FILE
 from tests.support.world import Temporal, World, Zygote
 
 CLOUD = os.environ.get("COFFER_DURABILITY_CLOUD", "local")
@@ -25,18 +25,12 @@ def zygote() -> Iterator[Zygote]:
     z.close()
 
 
-@pytest.fixture(scope="session")
-def bed() -> Iterator[Bed | None]:
-    if CLOUD != "openstack":
-        yield None
-        return
-    assert CLOUDS_FILE, "COFFER_TESTBED_CLOUDS names no OpenStack"
-    with testbed() as found:
-        yield found
-
-
 @pytest.fixture
-def world(temporal: Temporal, zygote: Zygote, bed: Bed | None) -> Iterator[World]:
-    w = OpenStackWorld(bed, temporal, zygote) if bed else World(temporal, zygote)
+def world(temporal: Temporal, zygote: Zygote, request: pytest.FixtureRequest) -> Iterator[World]:
+    if CLOUD == "openstack":
+        assert CLOUDS_FILE, "COFFER_TESTBED_CLOUDS names no OpenStack"
+        w: World = OpenStackWorld(request.getfixturevalue("bed"), temporal, zygote)
+    else:
+        w = World(temporal, zygote)
     yield w
     w.close()

@@ -138,7 +138,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "InstanceCreate",
             lambda world, _: world.create(),
-            steps=("claim", "1", "2", "3", "4", "5", "6", "7", "finish"),
+            steps=("claim", "1", "2", "3", "4", "5", "6", "7", "8", "finish"),
             undos=("undo-5", "undo-4", "undo-3", "undo-2", "undo-1"),
             done=create_done,
             failed=create_failed,
@@ -148,7 +148,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "InstanceDelete",
             lambda world, instance_id: world.delete(instance_id),
-            steps=("claim", "1", "2", "3", "4", "5", "finish"),
+            steps=("claim", "1", "2", "3", "4", "5", "6", "finish"),
             done=delete_done,
             failed=delete_failed,
         ),

@@ -5,11 +5,15 @@ import os
 import signal
 
 import pytest
+import requests
 
+from clouds.objects import ObjectKey
 from models import InstanceState, OperationRow, OperationState
+from models.base import new_id
 from models.instance import Busy
 from tests.durability.scenarios import SCENARIOS, create_failed, delete_done
 from tests.support.world import PASSWORD, World
+from workflows.contracts import CHECKS
 
 pytestmark = pytest.mark.durability
 URL_SIGNATURE = "temp_url_sig"
@@ -60,6 +64,21 @@ def test_delete_of_an_instance_whose_guest_is_dead(world: World) -> None:
         delete = world.delete(instance_id)
         assert world.settle(delete).state == OperationState.DONE
         delete_done(world, delete)
+
+
+def test_what_a_check_has_left_in_the_object_store_goes_with_the_instance(world: World) -> None:
+    """Its guest has sent once more what it was granted, after all was removed.  What is another's stays."""
+    with world.worker():
+        instance_id = world.ready_instance()
+        check = world.check_objects(instance_id)
+        world.settle(check)
+        left, others = (ObjectKey(check.project_id, f"{CHECKS}{id}") for id in (check.id, new_id()))
+        for key in (left, others):
+            [url] = world.cloud.objects.segment_urls(key, 1, 1)
+            requests.put(url, b"late", timeout=30).raise_for_status()
+        delete = world.delete(instance_id)
+        assert world.settle(delete).state == OperationState.DONE
+        assert [stored.key for stored in world.cloud.objects.objects(check.project_id)] == [others]
 
 
 def test_delete_of_a_failed_create_gives_no_quota_back_twice(world: World) -> None:

@@ -10,15 +10,7 @@ import pytest
 from tests.contract.clients.openstack_cli import Cli
 from tests.contract.keystone.world import Keystone, of_clouds
 from tests.support.control_plane import ControlPlane, control_plane
-from tests.support.testbed import CLOUDS_FILE, Bed, testbed
-
-
-@pytest.fixture(scope="session")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        yield found
+from tests.support.testbed import CLOUDS_FILE, Bed
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,7 @@ from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.engines import usable
 from tests.support.local_guest import eventually
 from tests.support.neighbour import neighbour
-from tests.support.testbed import CHANNEL_PORT, CLOUDS_FILE, Bed
-from tests.support.testbed import testbed as connected
+from tests.support.testbed import CHANNEL_PORT, Bed
 
 pytestmark = [pytest.mark.openstack, pytest.mark.engines, pytest.mark.timeout(900)]
 
@@ -27,14 +26,6 @@ PASSWORD = "Gr8-secret"
 LET_IN, KEPT_OUT, OUTSIDE = "10.99.10.240", "10.99.10.241", "198.51.100.1"
 """Two of alice's own machines, and where this host uses floating IPs from."""
 WITHIN = 400.0
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with connected() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

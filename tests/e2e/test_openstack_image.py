@@ -17,10 +17,12 @@ from cli.image.overlay import RELEASES
 from clouds.local import disks
 from models import DatastoreVersion, FlavorRow
 from tests.contract.clients.openstack_cli import Cli
+from tests.contract.keystone.world import of_clouds
+from tests.e2e.conftest import cli_of
 from tests.support.control_plane import ControlPlane, control_plane
 from tests.support.engines import usable
 from tests.support.local_guest import eventually
-from tests.support.testbed import CLOUDS_FILE, Bed, testbed
+from tests.support.testbed import CLOUDS_FILE, Bed
 
 pytestmark = [pytest.mark.openstack, pytest.mark.slow, pytest.mark.timeout(6000)]
 
@@ -33,14 +35,6 @@ UNITS = (
     f"export PYTHONPATH=/{RELEASES}/base PYTHONSAFEPATH=1; rm -f /etc/coffer-guest/boot.json; "
     "/usr/bin/python3 -S -m guest_agent.firstboot files && exec /usr/bin/python3 -S -m guest_agent.boot"
 )
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +58,6 @@ def plane(bed: Bed) -> Iterator[ControlPlane]:
         patched.setenv("OS_GUEST__NO_PROGRESS_DEADLINE", str(SILENT_SECONDS))
         with control_plane(Path(directory), bed) as plane:
             patched.setenv("HOME", directory)
-            patched.setenv("OS_CLIENT_CONFIG_FILE", str(plane.clouds))
             yield plane
 
 
@@ -84,7 +77,7 @@ def status(cli: Cli, name: str) -> str:
 
 
 def test_a_server_boots_the_image_and_serves(bed: Bed, disk: Path, plane: ControlPlane) -> None:
-    before, cli = bed.held(), Cli("alpha")
+    before, cli = bed.held(), cli_of(of_clouds(Path(CLOUDS_FILE)), "alice")
     image_id = uploaded(plane, disk)
     bed.service.image.update_image(image_id, testbed_init=UNITS)
     flavor = bed.operator.compute.find_flavor(FLAVOR, ignore_missing=False)

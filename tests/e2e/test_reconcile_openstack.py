@@ -16,7 +16,7 @@ from models import Instance, InstanceState, OperationState
 from models.base import new_id
 from tests.durability.scenarios import delete_done
 from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
-from tests.support.testbed import CLOUDS_FILE, MANAGEMENT, Bed, testbed
+from tests.support.testbed import MANAGEMENT, Bed
 from tests.support.world import Temporal, Zygote
 
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(900)]
@@ -24,14 +24,6 @@ pytestmark = [pytest.mark.openstack, pytest.mark.timeout(900)]
 OPTIONS = "[reconcile]\ngrace = 0\nwatch_interval = 2\n"
 A_MINUTE = 60.0
 GROUP = "coffer-test-rules"
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +86,28 @@ def test_orphans_go_and_what_others_have_made_stays(bed: Bed, world: OpenStackWo
         assert [one["key"] for one in reconcile(world, "--fix", "--dry-run")] == [left]
         assert cloud.networks.show_port(left)
         assert [one["outcome"] for one in reconcile(world, "--fix", "--yes")] == ["done"]
-        assert world.left() == sorted([f"port {others}", "port foreign", "volume foreign"])
+        assert world.left() == sorted([f"neutron port {others}", "neutron port foreign", "cinder volume foreign"])
     finally:
         bed.service.network.delete_port(foreign)
         bed.service.block_storage.delete_volume(volume, ignore_missing=True)
         cloud.networks.delete_port(left)
         cloud.networks.delete_port(others)
+
+
+def test_a_second_volume_of_a_key_goes_and_the_one_in_use_stays(bed: Bed, world: OpenStackWorld) -> None:
+    instance_id = world.ready_instance()
+    (volume,) = world.cloud.volumes.volumes_of(instance_id)
+    raw = bed.service.block_storage.get_volume(volume.id)
+    late = bed.service.block_storage.create_volume(name=raw.name, size=1, metadata=raw.metadata)
+    bed.service.block_storage.wait_for_status(late, "available", wait=60)
+    try:
+        assert [(one["id"], one["repair"]) for one in reconcile(world)] == [(late.id, "remove it, keep the one in use")]
+        assert [one["outcome"] for one in reconcile(world, "--fix", "--yes")] == ["done"]
+        bed.service.block_storage.wait_for_delete(late, wait=60)
+        assert world.cloud.volumes.volumes_of(instance_id) == [volume]
+        assert reconcile(world) == []
+    finally:
+        delete_done(world, world.settle(world.delete(instance_id)))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """An OpenStack for tests, named by COFFER_TESTBED_CLOUDS (a clouds.yaml): what tests prepare in it as its operator, and what is left in it.
 
-It is looked at without Coffer's driver: as the service user through openstacksdk's own resource classes.
+It is looked at without Coffer's driver: as the service user through openstacksdk's own resource classes.  Each of several test processes
+(pytest-xdist) has a project of its own, since audits are of a whole project.
 """
 
 import contextlib
 import io
+import ipaddress
 import os
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,8 +22,11 @@ from clouds.openstack import Credentials, Services, Settings, cloud_of
 from clouds.ports import Cloud
 
 CLOUDS_FILE = os.environ.get("COFFER_TESTBED_CLOUDS", "")
-MANAGEMENT = "coffer-test"
-CIDR = os.environ.get("COFFER_TESTBED_CIDR", "10.97.0.0/20")
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""gw0, gw1, ...; empty text: there is one only."""
+MANAGEMENT = "-".join(["coffer-test", *filter(None, [PROCESS])])
+FIRST_CIDR = os.environ.get("COFFER_TESTBED_CIDR", "10.97.0.0/20")
+SERVICE_ROLES = ("admin", "service")
 FLAVOR = "tb.tiny"
 POLL_SECONDS = 0.5
 GUESTS_SEE = 40
@@ -29,6 +34,17 @@ CHANNEL_PORT, ENGINE_PORTS = 2222, (3306, 5432, 6379)
 BROKER, NAMESERVER = 21, 13
 ZONE = "coffer-test.example"
 
+
+def _own(cidr: str, process: str) -> str:
+    """The network itself, or one of as many behind it as there are processes: addresses of guests must not overlap."""
+    if not process:
+        return cidr
+    first = ipaddress.ip_network(cidr)
+    behind = int(process.removeprefix("gw")) + 1
+    return f"{first.network_address + behind * first.num_addresses}/{first.prefixlen}"
+
+
+CIDR = _own(FIRST_CIDR, PROCESS)
 _sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
@@ -92,7 +108,7 @@ class Bed:
 
     def image(self, name: str, command: str) -> str:
         """Id of an image whose servers keep `command` running."""
-        name = f"coffer-test-{name}"
+        name = f"{MANAGEMENT}-{name}"
         found = self.operator.image.find_image(name)
         if found and found.properties.get("testbed_init", "") != command:
             self.operator.image.delete_image(found)
@@ -140,10 +156,10 @@ class Bed:
 
 
 @contextlib.contextmanager
-def _connected(who: str) -> Iterator[Any]:
+def _connected(who: str, **auth: str) -> Iterator[Any]:
     # Whose configuration this is matters only here: Coffer is given credentials, as by an operator.
     loaded = openstack.config.OpenStackConfig(config_files=[CLOUDS_FILE], load_envvars=False)
-    found = openstack.connection.Connection(config=loaded.get_one(f"testbed-{who}"))
+    found = openstack.connection.Connection(config=loaded.get_one(f"testbed-{who}", auth=auth))
     try:
         yield found
     finally:
@@ -158,7 +174,9 @@ def testbed() -> Iterator[Bed]:
 
 
 def _bed(stack: contextlib.ExitStack) -> Bed:
-    service, operator = (stack.enter_context(_connected(who)) for who in ("service", "admin"))
+    operator = stack.enter_context(_connected("admin"))
+    own = {"project_name": _project(operator)} if PROCESS else {}
+    service = stack.enter_context(_connected("service", **own))
     auth = service.config.auth
     credentials = Credentials(
         auth_url=auth["auth_url"],
@@ -171,6 +189,17 @@ def _bed(stack: contextlib.ExitStack) -> Bed:
     _management(service)
     flavor = operator.compute.find_flavor(FLAVOR, ignore_missing=False)
     return Bed(service, operator, credentials, flavor.id)
+
+
+def _project(operator: Any) -> str:
+    """This process' own, in which the service user is what it is in its first."""
+    identity = operator.identity
+    if not (project := identity.find_project(MANAGEMENT)):
+        project = identity.create_project(name=MANAGEMENT, domain_id="default")
+        user = identity.find_user("dbaas", ignore_missing=False)
+        for role in SERVICE_ROLES:
+            identity.assign_project_role_to_user(project, user, identity.find_role(role, ignore_missing=False))
+    return MANAGEMENT
 
 
 def _management(service: Any) -> None:

@@ -61,8 +61,22 @@ def test_a_complete_instance_is_nothing_to_tell() -> None:
         (held(FAILED, DETACHED, PORT), ["failed: server is ERROR -> mark", "detached: volume is detached -> nothing"]),
         (held(DETACHED, PORT), ["lost: server is missing -> mark"]),
         (held(SERVER, BROKEN, PORT), ["failed: volume is error -> nothing"]),
+        (held(SERVER, VOLUME, replace(DETACHED, id="v2"), PORT), ["orphan: volume is a second one of its key -> keep one"]),
+        (held(SERVER, VOLUME, replace(BROKEN, id="v2"), PORT), ["orphan: volume is a second one of its key -> keep one"]),
     ],
-    ids=["server", "volume", "port", "stopped", "failed", "detached", "detached-failed", "freed", "broken"],
+    ids=[
+        "server",
+        "volume",
+        "port",
+        "stopped",
+        "failed",
+        "detached",
+        "detached-failed",
+        "freed",
+        "broken",
+        "second",
+        "broken-second",
+    ],
 )
 def test_what_a_ready_instance_lacks_is_told(what: Held, expected: list[str]) -> None:
     assert told(what) == expected
@@ -128,6 +142,14 @@ def test_what_leads_to_a_deleted_instance_and_guards_it_is_to_be_removed() -> No
         ("server group", servers.key, "remove"),
     ]
     assert {one.repair for one in compare(what, {})} == {Repair.NOTHING}, "an address of another deployment's"
+
+
+def test_a_floating_ip_that_leads_nowhere_is_told() -> None:
+    lost, right = (FloatingIp(f"f{port}", "db-1", "198.51.100.7", port) for port in (None, "p1"))
+    what = held(SERVER, VOLUME, PORT)
+    what = replace(what, things={**what.things, "floating IP": [lost, right, replace(lost, owner="db-2")]})
+    found = compare(what, {"db-1": READY, "db-2": replace(READY, busy=True)})
+    assert found == [Finding(Kind.DETACHED, "198.51.100.7 leads to no port", "floating IP", "db-1", "", lost.id)]
 
 
 def test_a_port_on_the_tenants_network_is_missed() -> None:

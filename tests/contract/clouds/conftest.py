@@ -105,14 +105,6 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
         yield driver
 
 
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        yield found
-
-
 @pytest.fixture
 def cloud(driver: Driver) -> Cloud:
     return driver.connect()

@@ -139,6 +139,17 @@ def test_a_port_has_one_floating_ip(way: Way) -> None:
 
 
 @openstack
+def test_a_floating_ip_that_was_taken_from_its_port_leads_there_again(way: Way) -> None:
+    way.cloud.access.create_group(way.want_group())
+    port = way.port()
+    made = way.cloud.access.create_floating_ip(port.key, way.key)
+    way.bed.service.network.update_ip(made.id, port_id=None)
+    assert way.cloud.access.floating_ips_of(way.key) == [dataclasses.replace(made, port_id=None)]
+    assert way.cloud.access.create_floating_ip(port.key, way.key) == made
+    assert way.cloud.access.floating_ips_of(way.key) == [made]
+
+
+@openstack
 def test_no_floating_ip_leads_into_a_network_without_a_way_out(way: Way) -> None:
     way.cloud.access.create_group(way.want_group())
     with NewNetwork(way.alice, "10.99.40.0/24") as closed:

@@ -13,18 +13,10 @@ from clouds.changes import Changes
 from clouds.openstack.notifications import SERVERS, VOLUMES, Listener, Source
 from clouds.ports import CloudError, Volumes, WantVolume
 from tests.support.local_guest import eventually
-from tests.support.testbed import CLOUDS_FILE, Bed, testbed
+from tests.support.testbed import Bed
 from tests.unit.clouds.test_notifications import UNVERSIONED, enveloped
 
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        yield found
 
 
 class Heard:

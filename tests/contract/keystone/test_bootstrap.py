@@ -17,6 +17,7 @@ from clouds.openstack.bootstrap import Bootstrap, Endpoint, Finding, State, Want
 from tests.contract.keystone.conftest import VARIABLE
 from tests.contract.keystone.world import Keystone, config_file
 from tests.support.stack import coffer
+from tests.support.testbed import Bed
 
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(300)]
 
@@ -181,6 +182,26 @@ def test_status_names_what_is_missing_and_its_mend(config: Path) -> None:
     [network] = of(rows, service="network")
     assert network["state"] == "wrong"
     assert network["mend"] == f"coffer openstack bootstrap --state {config.parent}"
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "password", "state", "found"),
+    [
+        ("nova,openstack", "testbed", "ok", ""),
+        ("nova,coffer-test-nobody", "testbed", "not there", "no exchange coffer-test-nobody yet"),
+        ("nova", "wr0ng-secret", "away", "ACCESS_REFUSED"),
+    ],
+)
+def test_status_of_the_broker_of_notifications(
+    config: Path, bed: Bed, exchanges: str, password: str, state: str, found: str
+) -> None:
+    url = bed.transport_url.replace(":testbed@", f":{password}@")
+    config.write_text(f"{config.read_text()}[notifications]\ntransport_url = {url}\nexchanges = {exchanges}\n")
+    _, rows = commanded(config, "status")
+    [told] = of(rows, service="notifications")
+    assert told["state"] == state
+    assert found in told["found"]
+    assert "wr0ng" not in json.dumps(rows)
 
 
 def test_status_of_a_service_user_with_a_wrong_password(config: Path) -> None:

@@ -70,6 +70,19 @@ def test_keystone_that_is_away(config: Path) -> None:
     assert "s3cret" not in json.dumps(rows)
 
 
+@pytest.mark.parametrize(
+    ("url", "state"), [("rabbit://coffer:s3cret@127.0.0.1:1/", "away"), ("http://coffer:s3cret@127.0.0.1:1/", "wrong")]
+)
+def test_a_broker_of_notifications_that_is_not_heard(config: Path, url: str, state: str) -> None:
+    options = "[cloud]\ndriver = openstack\n[service_credentials]\nauth_url = http://127.0.0.1:1/v3\npassword = s3cret\n"
+    config.write_text(f"{config.read_text()}{options}[notifications]\ntransport_url = {url}\n")
+    result = status(config, "--json")
+    assert result.exit_code == FAILED
+    rows = {row["service"]: row for row in json.loads(result.stdout)}
+    assert rows["notifications"]["state"] == state
+    assert "s3cret" not in result.stdout
+
+
 def test_a_private_key_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "key"
     public = public_key_of(path)
