@@ -1,4 +1,4 @@
-"""DNS records that lead to instances.  They take their address with them: it goes before the address is anybody else's."""
+"""DNS records that lead to instances.  They are removed before the address that they lead to can be anybody else's."""
 
 from temporalio import activity
 
@@ -6,6 +6,9 @@ from activities.errors import RECORD_FAILED, final
 from activities.waiting import cloud_calls, until
 from clouds.ports import Names, Record, RecordStatus, WantRecord
 from workflows.contracts import Operation, WantName
+
+SERVED_WITHIN = 1.0
+"""Seconds that the servers of a zone take for a change at least: to look more often only costs calls."""
 
 
 class DesignateActivities:
@@ -18,7 +21,7 @@ class DesignateActivities:
         with cloud_calls():
             record = self._names.create_record(WantRecord(want.key, want.op.instance_id, want.name, want.address))
             if record.status is RecordStatus.PENDING:
-                record = until(lambda: self._settled(want.key))
+                record = until(lambda: self._settled(want.key), first=SERVED_WITHIN)
         if record.status is RecordStatus.ERROR:
             raise final(RECORD_FAILED, f"The name {want.name} could not be made known: the zone's servers did not take it.")
 

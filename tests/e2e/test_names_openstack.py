@@ -62,7 +62,7 @@ def test_a_database_is_found_by_its_name_as_long_as_it_is_there(bed: Bed, plane:
     assert eventually(lambda: set(bed.resolve(shown["hostname"])) == private, WITHIN)
 
     deleted(alice, "db-named")
-    assert bed.resolve(shown["hostname"]) == []
+    assert eventually(lambda: bed.resolve(shown["hostname"]) == [], WITHIN)
     assert more_than(bed, before) == []
 
 
