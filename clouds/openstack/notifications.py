@@ -101,6 +101,7 @@ class Listener:
     def _hear(self) -> None:
         """Until told to stop.  Raises what the connection raises."""
         with self._connected() as connection, connection.channel() as channel:
+            log.info("notifications are heard", broker=connection.as_uri())
             queue = _queue(channel)
             consumer = kombu.Consumer(
                 channel,
@@ -117,7 +118,8 @@ class Listener:
         look_in = 0.0
         while not self._stop.is_set():
             if missing and look_in <= 0:
-                missing = self._bind(connection, queue, missing)
+                if missing := self._bind(connection, queue, missing):
+                    log.warning("there are no such exchanges yet", exchanges=sorted(missing))
                 look_in = LOOK_FOR_EXCHANGES
                 self.listens.set()
             with contextlib.suppress(TimeoutError):
@@ -135,8 +137,6 @@ class Listener:
                         channel.queue_bind(queue, exchange, f"{topic}.*")
             except amqp.exceptions.NotFound:
                 missing.add(exchange)
-        if missing:
-            log.warning("there are no such exchanges yet", exchanges=sorted(missing))
         return missing
 
     def _heard(self, message: Any) -> None:
@@ -150,7 +150,6 @@ class Listener:
         options = {"ca_certs": self._source.cacert or None, "cert_reqs": ssl.CERT_REQUIRED} if self._source.ssl else None
         with kombu.Connection(self._urls, ssl=options, connect_timeout=CONNECT_TIMEOUT, heartbeat=HEARTBEAT) as connection:
             connection.ensure_connection(max_retries=len(self._urls), interval_start=0.1)
-            log.info("notifications are heard", broker=connection.as_uri())
             yield connection
 
 
