@@ -102,18 +102,19 @@ def imported(queue: str, r: Record, now: int) -> Document:
 
 
 def record(m: Mapping[str, Any], now: int) -> Record:
+    """Its numbers are plain ones: other stores' clients take no Int64 of BSON."""
     return Record(
-        seq=m["seq"],
+        seq=int(m["seq"]),
         nonce=m["nonce"],
         client=m["client"],
         body=m["body"],
-        age=now - m["created"],
-        expires_in=m["expires"] - now,
-        available_in=m["available"] - now,
+        age=int(now - m["created"]),
+        expires_in=int(m["expires"] - now),
+        available_in=int(m["available"] - now),
         claim_id=m.get("claim"),
-        claim_ttl=m["claim_ttl"],
-        claim_age=now - m["claimed_at"],
-        claim_count=m["claim_count"],
+        claim_ttl=int(m["claim_ttl"]),
+        claim_age=int(now - m["claimed_at"]),
+        claim_count=int(m["claim_count"]),
     )
 
 
