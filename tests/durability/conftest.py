@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.faultproxy import FaultProxy, fault_proxy
 from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
 from tests.support.testbed import CLOUDS_FILE
 from tests.support.world import Temporal, World, Zygote
@@ -23,6 +24,20 @@ def zygote() -> Iterator[Zygote]:
     z = Zygote(TIMEOUT_SCALE) if CLOUD == "openstack" else Zygote()
     yield z
     z.close()
+
+
+@pytest.fixture(scope="module")
+def slow_zygote() -> Iterator[Zygote]:
+    """For the tests that are on OpenStack whatever CLOUD says."""
+    z = Zygote(TIMEOUT_SCALE)
+    yield z
+    z.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[FaultProxy]:
+    with fault_proxy() as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from models import OperationRow, OperationState, StepState
 from tests.durability.scenarios import SCENARIOS
-from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
-from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
+from tests.support.faultproxy import Fault, FaultProxy
+from tests.support.openstack_world import OpenStackWorld
 from tests.support.testbed import Bed
 from tests.support.world import Temporal, Zygote
 from workflows.contracts import UserNetwork
@@ -30,19 +30,6 @@ CREATES = pytest.mark.parametrize(
 )
 LISTS = {"port": r"/ports$", "volume": r"/volumes/detail$", "server": r"/servers/detail$"}
 CREATE, DELETE = SCENARIOS["InstanceCreate"], SCENARIOS["InstanceDelete"]
-
-
-@pytest.fixture(scope="module")
-def slow_zygote() -> Iterator[Zygote]:
-    z = Zygote(TIMEOUT_SCALE)
-    yield z
-    z.close()
-
-
-@pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
-    with fault_proxy() as proxy:
-        yield proxy
 
 
 MakeWorld = Callable[..., OpenStackWorld]

@@ -12,9 +12,9 @@ from clouds.ports import WantRecord
 from models import OperationRow, OperationState
 from models.base import new_id
 from tests.durability.scenarios import create_done, create_failed, delete_done
-from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
-from tests.support.openstack_world import TIMEOUT_SCALE, OpenStackWorld
-from tests.support.testbed import CLOUDS_FILE, Bed, testbed
+from tests.support.faultproxy import Fault, FaultProxy
+from tests.support.openstack_world import OpenStackWorld
+from tests.support.testbed import Bed
 from tests.support.world import Temporal, Zygote
 from workflows.contracts import Access, UserNetwork
 
@@ -25,26 +25,10 @@ WITHIN = 60.0
 
 
 @pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    if not CLOUDS_FILE:
-        pytest.skip("COFFER_TESTBED_CLOUDS names no OpenStack")
-    with testbed() as found:
-        if not found.zone():
-            pytest.skip("this OpenStack has no Designate (TESTBED_DNS=1)")
-        yield found
-
-
-@pytest.fixture(scope="module")
-def slow_zygote() -> Iterator[Zygote]:
-    z = Zygote(TIMEOUT_SCALE)
-    yield z
-    z.close()
-
-
-@pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
-    with fault_proxy() as proxy:
-        yield proxy
+def bed(bed: Bed) -> Bed:
+    if not bed.zone():
+        pytest.skip("this OpenStack has no Designate (TESTBED_DNS=1)")
+    return bed
 
 
 @pytest.fixture

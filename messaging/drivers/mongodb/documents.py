@@ -108,12 +108,12 @@ def record(m: Mapping[str, Any], now: int) -> Record:
         nonce=m["nonce"],
         client=m["client"],
         body=m["body"],
-        age=int(now - m["created"]),
-        expires_in=int(m["expires"] - now),
-        available_in=int(m["available"] - now),
+        age=now - m["created"],
+        expires_in=m["expires"] - now,
+        available_in=m["available"] - now,
         claim_id=m.get("claim"),
         claim_ttl=int(m["claim_ttl"]),
-        claim_age=int(now - m["claimed_at"]),
+        claim_age=now - m["claimed_at"],
         claim_count=int(m["claim_count"]),
     )
 

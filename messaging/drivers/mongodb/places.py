@@ -53,7 +53,7 @@ def record(server: Server, key: QueueKey) -> Place | None:
 
 def records(server: Server, wanted: Document) -> list[Place]:
     return [
-        Place(r["_id"], r["generation"], r["state"], int(r["last"]), r["posts"], int(r["now"]))
+        Place(r["_id"], r["generation"], r["state"], int(r["last"]), r["posts"], r["now"])
         for r in server.queues.aggregate([{"$match": wanted}, {"$set": {"now": NOW}}])
     ]
 
