@@ -28,6 +28,7 @@ STORES = ["sqlite", *(pytest.param(name, marks=pytest.mark.engines) for name in 
 Urls = Callable[[str], str]
 
 _numbers = itertools.count(1)
+_redis_databases = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
             if kind not in started:
                 started[kind] = running.enter_context(SERVERS[kind]())
             if kind == "redis":
-                return f"{started[kind].rpartition('/')[0]}/{next(_numbers) % 16}"
+                return f"{started[kind].rpartition('/')[0]}/{next(_redis_databases)}"
             return running.enter_context((empty_mongodb if kind == "mongodb" else empty_database)(started[kind]))
 
         yield new

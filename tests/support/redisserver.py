@@ -14,6 +14,7 @@ import redis
 from tests.support.databases import START_SECONDS, _become, _directory, _free_endpoint
 
 OWNER = "redis"
+DATABASES = 10_000  # one for each store that a run of the tests asks for
 
 
 class RedisServer:
@@ -37,6 +38,7 @@ class RedisServer:
             "appendfsync": "always",
             "save": "",
             "daemonize": "no",
+            "databases": DATABASES,
         }
         options = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         command = ["setpriv", "--pdeathsig", "KILL", *_become(OWNER), "redis-server", *options]
