@@ -34,8 +34,8 @@ smoke: bootstrap  ## create, use, restart, use and delete a database of each kin
 test: bootstrap-dev  ## the tests of every push (ARGS: more options for pytest)
 	$(PYTEST) -n 2 -m "not slow" $(ARGS)
 
-coverage: bootstrap-dev  ## the same, and what of the code they do not reach
-	$(PYTEST) -n 2 -m "not slow" $(patsubst %,--cov=%,$(MEASURED)) --cov-report=term:skip-covered $(ARGS)
+coverage: override ARGS += $(MEASURED:%=--cov=%) --cov-report=term:skip-covered
+coverage: test  ## the same, and what of the code they do not reach
 
 lint: bootstrap-dev  ## ruff, mypy --strict, import rules
 	$(VENV)/ruff check .
