@@ -11,7 +11,7 @@ from typing import Any
 
 from messaging.drivers.base import Claimed, ClaimTerms, NewMessage, QueueKey, Store
 from messaging.errors import BadClaim, MessageClaimed, StoreUnavailable
-from messaging.values import Message, Stats
+from messaging.values import Message
 from tests.messaging.storm.history import Log
 from tests.messaging.storm.worker import PAUSE, claim_some, produce
 
@@ -40,11 +40,6 @@ class OverHttp:
         body = {"messages": [{"body": json.loads(one.body), "ttl": one.ttl} for one in messages]}
         _, answer = self._ask("POST", f"{_path(key)}/messages", body)
         return [href.rsplit("/", 1)[1] for href in answer["resources"]]
-
-    def stats(self, key: QueueKey) -> Stats:
-        _, answer = self._ask("GET", f"{_path(key)}/stats")
-        counts = answer["messages"]
-        return Stats(counts["claimed"], counts["free"], counts["total"], None, None)
 
     def claim(self, key: QueueKey, terms: ClaimTerms) -> Claimed:
         until = time.monotonic() + terms.ttl

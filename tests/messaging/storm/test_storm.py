@@ -62,7 +62,7 @@ def storm(url: str, crash: Callable[[], None], directory: Path, messages: int, k
 
 
 @pytest.mark.parametrize(
-    ("messages", "kills"), [(2000, 2), pytest.param(SLOW_MESSAGES, 10, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+    ("messages", "kills"), [(2000, 2), pytest.param(SLOW_MESSAGES, 10, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
 def test_no_acknowledged_message_is_lost_or_held_by_two(
     stormy: tuple[str, Callable[[], None]], tmp_path: Path, messages: int, kills: int
