@@ -62,6 +62,8 @@ class EngineWatch:
         self._silent_since: float | None = None
         self._ask_at = 0.0
         self._asked = 0.0
+        self._looked = 0.0
+        self._owed = 0.0
         self.root_enabled: bool | None = None
         self.due: float | None = None
 
@@ -81,11 +83,14 @@ class EngineWatch:
     def knows_since(self, moment: float) -> bool:
         """Whether the view is not older than `moment`, or will not be younger soon."""
         answers = self._process is not None and self._unit.state != "starting" and self._state != "blocked"
-        return not answers or self._asked >= moment
+        return self.looked_since(moment) and (not answers or self._asked >= moment)
+
+    def looked_since(self, moment: float) -> bool:
+        return self._looked >= moment
 
     def look(self) -> None:
         """A word with init, and what the probe has brought."""
-        now = time.monotonic()
+        self._looked = now = time.monotonic()
         try:
             unit, process = self._living()
         except EngineUnavailable:
@@ -95,10 +100,13 @@ class EngineWatch:
         answer = self._probe.take()
         if answer and self._process and answer.asked >= self._process.since:
             self._hear(answer, now)
+        if answer and answer.asked < self._owed:
+            self.ask()
         self._settle(now)
 
     def ask(self) -> None:
-        """Have the engine queried; `look` will know."""
+        """Have the engine queried, after a query that is under way; `look` will know."""
+        self._owed = time.monotonic()
         if self._process and self._unit.state != "starting":
             self._probe.ask()
             self._settle(time.monotonic())

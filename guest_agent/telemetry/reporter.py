@@ -16,7 +16,7 @@ from guest_agent.telemetry.outbox import LONGEST_JITTER, Outbox, jittered
 FORMAT = 1
 PROGRESS_SECONDS = 0.5
 """What a job does between its beginning and its end is not told more often."""
-QUERY_SECONDS = 0.25
+QUERY_SECONDS = 1.0
 """A job's end waits so long for what the engine says afterwards: one report then tells both."""
 MOST_JOBS = 32
 
@@ -78,7 +78,8 @@ class Reporter:
         self._beat_at = 0.0
         self._beat_owed = False
         self._told_at = 0.0
-        self._job_ended_at: float | None = None
+        self._ended: set[str] = set()
+        self._job_ended_at = 0.0
         self._put_off_until: float | None = None
 
     def report_next(self) -> None:
@@ -105,12 +106,15 @@ class Reporter:
             return None
         if told is None or self._told_epoch != self._epoch():
             return "start"
+        news_of_jobs = view.states() - told.states()
+        if news_of_jobs and not self._knows_what_jobs_did(view, told, now):
+            return None
         if view.engine != told.engine:
             return "engine"
         if view.root_enabled != told.root_enabled:
             return "root"
-        if view.states() - told.states():
-            return "job" if self._knows_what_jobs_did(view, told, now) else None
+        if news_of_jobs:
+            return "job"
         if view.revisions() - told.revisions():
             if now >= self._told_at + PROGRESS_SECONDS:
                 return "job"
@@ -119,14 +123,16 @@ class Reporter:
 
     def _knows_what_jobs_did(self, view: View, told: View, now: float) -> bool:
         """A job that has ended may have enabled root, or started the engine."""
-        if not any(job.ended for job in view.jobs if (job.job_id, job.state) not in told.states()):
+        ended = {job.job_id for job in view.jobs if job.ended and (job.job_id, job.state) not in told.states()}
+        if not ended:
             return True
-        if self._job_ended_at is None:
-            self._job_ended_at = now
+        if ended - self._ended:
+            self._ended, self._job_ended_at = ended, now
+            self._engine.ask()
         if self._engine.knows_since(self._job_ended_at) or now >= self._job_ended_at + QUERY_SECONDS:
             return True
-        self._engine.ask()
-        self._put_off_until = self._job_ended_at + QUERY_SECONDS
+        looked = self._engine.looked_since(self._job_ended_at)
+        self._put_off_until = self._job_ended_at + QUERY_SECONDS if looked else now
         return False
 
     def _tell(self, view: View, reason: str) -> None:
@@ -135,7 +141,7 @@ class Reporter:
         self._outbox.put(self._report(view, reason))
         if reason in ("start", "heartbeat"):
             self._beat_owed = False
-        self._told, self._told_at, self._job_ended_at = view, time.monotonic(), None
+        self._told, self._told_at, self._ended = view, time.monotonic(), set()
 
     def _report(self, view: View, reason: str) -> dict[str, Any]:
         return {

@@ -113,10 +113,11 @@ def test_root_is_told_as_soon_as_it_is_enabled_or_disabled(receiver: Receiver) -
         assert receiver.wait(engine_is("running")).report["root_enabled"] is False
         server.run("enable_root", job_id="on", password="top")
         on = receiver.wait(lambda post: post.report["root_enabled"] is True)
-        assert (on.report["reason"], job(on, "on")["state"]) == ("root", "succeeded")
+        receiver.wait(lambda post: job(post, "on").get("state") == "succeeded")
         server.run("disable_root")
         off = receiver.wait(lambda post: post.report["root_enabled"] is False, after=receiver.posts.index(on))
-        assert off.report["reason"] == "root"
+        # Of two reports that wait to be posted the newer one goes, with its own reason.
+        assert {on.report["reason"], off.report["reason"]} <= {"root", "job"}
 
 
 def test_an_engine_that_is_stopped_is_not_wanted(receiver: Receiver) -> None:

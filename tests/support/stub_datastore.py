@@ -46,7 +46,9 @@ class Stub(Datastore):
             with socket.create_connection((self.settings.bind_address, self.port), timeout=5) as connection:
                 greeting = connection.makefile("rb").readline()
         except OSError:
-            raise EngineUnavailable("The stub engine does not answer.") from None
+            greeting = b""
+        if not greeting:  # refused, or ended in the middle of it
+            raise EngineUnavailable("The stub engine does not answer.")
         return greeting.decode().split()[1]
 
     def check_database(self, database: DatabaseSpec) -> None:
