@@ -60,6 +60,11 @@ def patience(url: str) -> int:
     return 10 if url.startswith(mongodbserver.SCHEME) and not mongodbserver.GIVEN else 1
 
 
+def backlog(url: str) -> int | None:
+    """How many free messages a storm may pile up; None: as many as come.  The slow server's claims cost by the queue's length."""
+    return 200 if patience(url) > 1 else None
+
+
 def backdate(url: str, key: QueueKey, seconds: int) -> None:
     """Let all that is in the queue have happened so much earlier; the stores' clocks cannot be turned."""
     by = seconds * 1000

@@ -4,16 +4,16 @@ import http.client
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from messaging.drivers.base import Claimed, ClaimTerms, NewMessage, QueueKey, Store
 from messaging.errors import BadClaim, MessageClaimed, StoreUnavailable
-from messaging.values import Message
+from messaging.values import Message, Stats
 from tests.messaging.storm.history import Log
-from tests.messaging.storm.worker import PAUSE, claim_some, produce
+from tests.messaging.storm.worker import PAUSE, claim_some
 
 CLAIM_TTL = 60
 """The least that the API allows."""
@@ -40,6 +40,11 @@ class OverHttp:
         body = {"messages": [{"body": json.loads(one.body), "ttl": one.ttl} for one in messages]}
         _, answer = self._ask("POST", f"{_path(key)}/messages", body)
         return [href.rsplit("/", 1)[1] for href in answer["resources"]]
+
+    def stats(self, key: QueueKey) -> Stats:
+        _, answer = self._ask("GET", f"{_path(key)}/stats")
+        counts = answer["messages"]
+        return Stats(counts["claimed"], counts["free"], counts["total"], None, None)
 
     def claim(self, key: QueueKey, terms: ClaimTerms) -> Claimed:
         until = time.monotonic() + terms.ttl
@@ -90,8 +95,7 @@ def consume(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
             time.sleep(PAUSE)
 
 
-def work(consuming: bool, address: Address, key: QueueKey, directory: Path) -> None:
-    role = consume if consuming else produce
+def work(role: Callable[[Store, QueueKey, Log, Path], None], address: Address, key: QueueKey, directory: Path) -> None:
     store: Any = OverHttp(address)
     role(store, key, Log(directory / f"{uuid.uuid4().hex}.log"), directory / "stop")
 

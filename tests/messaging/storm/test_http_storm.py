@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,11 +18,11 @@ from security import keyring
 from tests.api.messaging.post_office import start_counters
 from tests.contract.clients.serving import Served, serving
 from tests.messaging.conftest import SERVERS, Urls
-from tests.messaging.storm import history, http_worker
+from tests.messaging.storm import history, http_worker, worker
 from tests.messaging.storm.crew import Crew, Tally
 from tests.messaging.storm.servers import stormy_store
 from tests.messaging.storm.test_storm import CLAIMERS, PRODUCERS, SLOW_MESSAGES
-from tests.messaging.support import patience
+from tests.messaging.support import backlog, patience
 
 KINDS = ("sqlite", *SERVERS)
 
@@ -85,7 +86,10 @@ def test_no_acknowledged_message_is_lost_or_held_by_two(
     logs = tmp_path / "storm"
     logs.mkdir()
     seconds, began, tally = (60 + messages / 25) * patience(uri), time.monotonic(), Tally(logs)
-    crews = [Crew(PRODUCERS, http_worker.work, False, where, key, logs), Crew(CLAIMERS, http_worker.work, True, where, key, logs)]
+    crews = [
+        Crew(PRODUCERS, http_worker.work, partial(worker.produce, backlog=backlog(uri)), where, key, logs),
+        Crew(CLAIMERS, http_worker.work, http_worker.consume, where, key, logs),
+    ]
     try:
         for step in range(1, kills + 1):
             tally.reach(messages * step // (kills + 1), seconds)

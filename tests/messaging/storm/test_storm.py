@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.messaging.conftest import STORES, Urls
 from tests.messaging.storm import history, worker
 from tests.messaging.storm.crew import Crew, Tally
 from tests.messaging.storm.servers import stormy_store
-from tests.messaging.support import patience
+from tests.messaging.support import backlog, patience
 
 SLOW_MESSAGES = int(os.environ.get("COFFER_STORM_MESSAGES", "50000"))
 PRODUCERS, CLAIMERS = 2, 3
@@ -33,7 +34,7 @@ def storm(url: str, crash: Callable[[], None], directory: Path, messages: int, k
     store.open_queue(KEY)
     began, tally = time.monotonic(), Tally(directory)
     crews = [
-        Crew(PRODUCERS, worker.work, worker.produce, url, KEY, directory),
+        Crew(PRODUCERS, worker.work, partial(worker.produce, backlog=backlog(url)), url, KEY, directory),
         Crew(CLAIMERS, worker.work, worker.consume, url, KEY, directory),
     ]
     try:

@@ -15,11 +15,15 @@ CLAIM_TTL = 2
 PAUSE = 0.02
 
 
-def produce(store: Store, key: QueueKey, log: Log, stop: Path) -> None:
+def produce(store: Store, key: QueueKey, log: Log, stop: Path, backlog: int | None = None) -> None:
+    """Waits for the claimers when `backlog` messages are free, if it is told one."""
     name, number = uuid.uuid4().hex[:8], 0
     while not stop.exists():
         count = random.randint(1, 20)
         try:
+            if backlog and store.stats(key).free >= backlog:
+                time.sleep(PAUSE)
+                continue
             ids = store.post(key, [NewMessage(f'"{name}-{number + n}"', 3600, 0) for n in range(count)], name)
         except StoreUnavailable:
             time.sleep(PAUSE)
