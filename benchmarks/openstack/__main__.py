@@ -27,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.openstack")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure only this part")
     parser.add_argument("--runs", type=int, default=5, help="of ratio: pairs of which the median is shown")
+    parser.add_argument("--polling", action="store_true", help="of ratio: do without the notifications of Nova and Cinder")
     parser.add_argument("--creates", type=int, nargs="+", default=[10, 20, 50], help="of calls: how many at once")
     parser.add_argument("--operations", type=int, default=200, help="of memory: how many in flight")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else on stdout")
@@ -39,7 +40,7 @@ def main() -> int:
     with testbed() as bed:
         allow(bed)
         if "ratio" in parts:
-            found += ratio.rows(bed, options.runs)
+            found += ratio.rows(bed, options.runs, polling=options.polling)
         if "calls" in parts:
             found += calls.rows(bed, options.creates)
         if "memory" in parts:

@@ -60,4 +60,5 @@ def bare_create(
     compute.wait_for_delete(server, interval=LOOK_SECONDS, wait=WITHIN)
     volumes.delete_volume(volume)
     network.delete_port(port)
+    volumes.wait_for_delete(volume, interval=LOOK_SECONDS, wait=WITHIN)
     return dict(zip(("port", "volume", "server", "guest"), (b - a for a, b in itertools.pairwise(marks)), strict=True))
