@@ -13,13 +13,14 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from clouds.ports import WantPort
 from models import OperationRow
 from security import keyring
 from security.codec import data_converter
 from tests.durability.scenarios import SCENARIOS, Scenario
 from tests.support.telling import Telling
 from tests.support.world import ROOT, Temporal, World, Zygote
-from workflows.contracts import Duty, GuestQuestion
+from workflows.contracts import USER_PORT, Duty, GuestQuestion
 from workflows.duties import DutyRound, StandingDuty
 
 HISTORIES = ROOT / "tests" / "histories"
@@ -69,13 +70,17 @@ def record_long(temporal: Temporal, zygote: Zygote, *, told: bool) -> str:
 
 
 def record_named(temporal: Temporal, zygote: Zygote, *, kind: str, plan: str = "") -> str:
-    """Of an instance that gets a name, or is rid of it."""
+    """Of an instance that gets a name, lets others in by it, or is rid of it."""
     world = World(temporal, zygote, keyring_file=KEYRING)
     try:
         with world.worker(plan):
             row = world.create(zone="db.test")
-            if kind == "InstanceDelete":
+            if kind != "InstanceCreate":
                 world.settle(row)
+            if kind == "InstanceAccess":  # only an instance on a tenant's network has somebody to let in
+                world.cloud.networks.create_port(WantPort(f"coffer-{row.id}{USER_PORT}", row.instance_id))
+                row = world.change_access(row.instance_id)
+            elif kind == "InstanceDelete":
                 row = world.delete(row.instance_id, named=True)
             world.settle(row)
             return str(temporal.loop.run(world.handle(row).fetch_history()).to_json())
@@ -135,8 +140,8 @@ def endings(temporal: Temporal, zygote: Zygote) -> dict[str, dict[str, Callable[
         scenario.kind: {name: partial(record, temporal, zygote, scenario, plan) for name, plan in plans(scenario).items()}
         for scenario in SCENARIOS.values()
     }
-    for kind in (StandingDuty, DutyRound):
-        found[kind.__name__] = {"success": partial(record_duty, temporal, kind)}
+    for duty in (StandingDuty, DutyRound):
+        found[duty.__name__] = {"success": partial(record_duty, temporal, duty)}
     found["InstanceCreate"] |= {
         "success-told": partial(record_long, temporal, zygote, told=True),
         "success-untold": partial(record_long, temporal, zygote, told=False),
@@ -146,7 +151,8 @@ def endings(temporal: Temporal, zygote: Zygote) -> dict[str, dict[str, Callable[
         "success-named": partial(named, kind="InstanceCreate"),
         "failed-named": partial(named, kind="InstanceCreate", plan="fail:InstanceCreate:8:after"),
     }
-    found["InstanceDelete"]["success-named"] = partial(named, kind="InstanceDelete")
+    for kind in ("InstanceAccess", "InstanceDelete"):
+        found[kind]["success-named"] = partial(named, kind=kind)
     found["GuestRead"] = {"success": partial(record_read, temporal, zygote)}
     return found
 
