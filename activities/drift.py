@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clouds.objects import ObjectKey, ObjectStore
 from clouds.ports import (
     Cloud,
     FloatingIp,
@@ -28,16 +29,29 @@ from clouds.ports import (
     WrongRule,
 )
 from models import InstanceState
+from workflows.contracts import CHECKS
 
 FINDINGS = uuid.UUID("b1c1ba0e-5b52-5a0c-8a8e-3f3d0d6a1f55")
-KEY = re.compile(r"coffer-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+")
+_ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+KEY = re.compile(rf"coffer-{_ID}-.+|[^/]+/{CHECKS}{_ID}")
 
 SERVER, ACCESS, USER_PORT = "server", "access", "user-port"
 """How keys end (workflows/instance_create.py)."""
 
 RECORD = "DNS record"
 
-Thing = Server | Volume | Port | SecurityGroup | FloatingIp | ServerGroup | Record
+
+@dataclass(frozen=True)
+class SentObject:
+    """What a check of an instance has sent to the object store, `key`: project/path.  It bears no mark: the operation that its path names
+    is all that there is to go by."""
+
+    key: str
+    id: str = ""
+    owner: str = ""
+
+
+Thing = Server | Volume | Port | SecurityGroup | FloatingIp | ServerGroup | Record | SentObject
 
 
 class Kind(enum.StrEnum):
@@ -114,10 +128,15 @@ def sources(cloud: Cloud) -> tuple[Source, ...]:
         Source("port", cloud.networks.ports, cloud.networks.delete_port),
         Source("security group", cloud.access.all_groups, cloud.access.delete_group),
         Source("server group", cloud.groups.all_server_groups, cloud.groups.delete_server_group),
+        Source("object", lambda: _sent(cloud.objects), lambda key: cloud.objects.delete_object(ObjectKey(*key.split("/", 1)))),
     )
 
 
-ORDER = ("server", RECORD, "floating IP", "volume", "port", "security group", "server group")
+ORDER = ("server", RECORD, "floating IP", "volume", "port", "security group", "server group", "object")
+
+
+def _sent(store: ObjectStore) -> list[SentObject]:
+    return [SentObject(f"{project}/{one.key.path}") for project in store.projects() for one in store.objects(project, CHECKS)]
 
 
 def key_of(thing: Thing) -> str:
@@ -142,7 +161,7 @@ class Held:
         if not key_of(thing):
             return Maker(thing.owner, is_open=False)  # its instance's id is all that there is to go by
         made = self.makers.get(operation_of(key_of(thing)))
-        return made if made and made.instance_id == thing.owner else None
+        return made if made and (made.instance_id == thing.owner or isinstance(thing, SentObject)) else None
 
     def servers(self) -> list[Server]:
         return [one for one in self.things.get("server", ()) if isinstance(one, Server)]
@@ -184,7 +203,7 @@ class Finding:
 def operation_of(key: str) -> str:
     """The id in a key; empty: it is not one of ours."""
     found = KEY.fullmatch(key)
-    return found[1] if found else ""
+    return found[1] or found[2] if found else ""
 
 
 def compare(held: Held, rows: Mapping[str, Known]) -> list[Finding]:
@@ -207,14 +226,17 @@ def compare_servers(servers: Collection[Server], rows: Mapping[str, Known]) -> l
 def _without_a_row(held: Held, rows: Mapping[str, Known]) -> Iterator[Finding]:
     for kind, things in held.things.items():
         for thing in things:
-            row, made = rows.get(thing.owner), held.maker(thing)
+            made = held.maker(thing)
+            sent = isinstance(thing, SentObject)
+            owner = made.instance_id if made and sent else thing.owner
+            row = rows.get(owner)
             if row is None or made is None:
                 what = "belongs to no instance" if row is None else "was made by no operation of its instance"
-                yield Finding(Kind.UNKNOWN, f"{what} that is known here", kind, thing.owner, key_of(thing), thing.id)
-            elif not row.busy and not made.is_open and not row.has_server:
+                yield Finding(Kind.UNKNOWN, f"{what} that is known here", kind, owner, key_of(thing), thing.id)
+            elif not row.busy and not made.is_open and (sent or not row.has_server):
                 left = "deleted" if row.state is InstanceState.DELETED else "without a server"
-                what = f"is left of an instance that is {left}"
-                yield Finding(Kind.ORPHAN, what, kind, thing.owner, key_of(thing), thing.id, Repair.REMOVE)
+                what = "is left of a check that has ended" if sent else f"is left of an instance that is {left}"
+                yield Finding(Kind.ORPHAN, what, kind, owner, key_of(thing), thing.id, Repair.REMOVE)
 
 
 def _not_as_the_row_says(held: Held, rows: Mapping[str, Known]) -> Iterator[Finding]:

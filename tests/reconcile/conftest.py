@@ -10,7 +10,9 @@ import pytest
 
 from activities.reconcile import ReconcileActivities
 from clouds.local import local_cloud
+from clouds.local.objects import Container
 from clouds.local.state import State, short_id
+from clouds.objects import ObjectKey, segment_name
 from clouds.ports import Cloud, WantPort, WantVolume
 from models import Database, Instance, InstanceState, OperationRow, OperationState
 from models.base import new_id
@@ -57,6 +59,14 @@ class Room:
         (self.directory / "servers" / server_id / "run").mkdir(parents=True)
         (self.directory / "servers" / server_id / "run" / "init.sock").touch()  # it had come up
         State(self.directory).servers.write({"id": server_id, "key": key, "owner": id, **usual, **fields})
+
+    def send_object(self, path: str) -> ObjectKey:
+        """As a guest that dies before it is done."""
+        key = ObjectKey("project", path)
+        container = Container(self.directory / "objects" / key.project)
+        container.make()
+        container.file(segment_name(key, 1)).write_bytes(b"sample")
+        return key
 
     def change_server(self, key: str, **fields: Any) -> None:
         servers = State(self.directory).servers

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from activities.drift import Finding, Held, Kind, Known, Maker, Repair, compare
+from activities.drift import Finding, Held, Kind, Known, Maker, Repair, SentObject, compare
 from clouds.ports import (
     FloatingIp,
     Port,
@@ -142,6 +142,22 @@ def test_what_leads_to_a_deleted_instance_and_guards_it_is_to_be_removed() -> No
         ("server group", servers.key, "remove"),
     ]
     assert {one.repair for one in compare(what, {})} == {Repair.NOTHING}, "an address of another deployment's"
+
+
+@pytest.mark.parametrize(
+    ("sent", "row", "is_open", "expected"),
+    [
+        (OP, {}, False, ["orphan: object is left of a check that has ended -> remove"]),
+        (OP, {}, True, []),
+        (OP, {"busy": True}, False, []),
+        (OTHER, {}, False, ["unknown: object belongs to no instance that is known here -> nothing"]),
+    ],
+    ids=["ended", "open", "busy", "foreign"],
+)
+def test_what_a_check_has_sent_goes_with_it(sent: str, row: dict[str, object], is_open: bool, expected: list[str]) -> None:
+    what = held(SERVER, VOLUME, PORT, is_open=is_open)
+    what = replace(what, things={**what.things, "object": [SentObject(f"project/checks/{sent}")]})
+    assert told(what, **row) == expected
 
 
 def test_a_floating_ip_that_leads_nowhere_is_told() -> None:
