@@ -118,8 +118,11 @@ class Source:
     remove: Callable[[str], None]
 
 
-def sources(cloud: Cloud) -> tuple[Source, ...]:
-    """In the order of removal: what holds or leads to another comes first.  A new kind of thing is one line."""
+def sources(cloud: Cloud, senders: Collection[str] = ()) -> tuple[Source, ...]:
+    """In the order of removal: what holds or leads to another comes first.  A new kind of thing is one line.
+
+    `senders`: projects whose guests have ever been asked to send an object.  Others' containers are not looked for: there may be no store.
+    """
     return (
         Source("server", cloud.compute.servers, cloud.compute.delete_server),
         Source(RECORD, cloud.names.records, cloud.names.delete_record),
@@ -128,15 +131,19 @@ def sources(cloud: Cloud) -> tuple[Source, ...]:
         Source("port", cloud.networks.ports, cloud.networks.delete_port),
         Source("security group", cloud.access.all_groups, cloud.access.delete_group),
         Source("server group", cloud.groups.all_server_groups, cloud.groups.delete_server_group),
-        Source("object", lambda: _sent(cloud.objects), lambda key: cloud.objects.delete_object(ObjectKey(*key.split("/", 1)))),
+        Source(
+            "object",
+            lambda: _sent(cloud.objects, senders),
+            lambda key: cloud.objects.delete_object(ObjectKey(*key.split("/", 1))),
+        ),
     )
 
 
 ORDER = ("server", RECORD, "floating IP", "volume", "port", "security group", "server group", "object")
 
 
-def _sent(store: ObjectStore) -> list[SentObject]:
-    return [SentObject(f"{project}/{one.key.path}") for project in store.projects() for one in store.objects(project, CHECKS)]
+def _sent(store: ObjectStore, senders: Collection[str]) -> list[SentObject]:
+    return [SentObject(f"{project}/{one.key.path}") for project in senders for one in store.objects(project, CHECKS)]
 
 
 def key_of(thing: Thing) -> str:

@@ -43,7 +43,7 @@ class Look:
 def look(database: Database, cloud: Cloud) -> Look:
     """Raises CloudError.  An instance that changes meanwhile is left out: the next look sees it settled."""
     before = known(database)
-    things = {source.thing: source.all() for source in sources(cloud)}
+    things = {source.thing: source.all() for source in sources(cloud, _senders(database))}
     makers = _makers(database, {operation_of(key_of(one)) for held in things.values() for one in held})
     held = Held(things, makers, wanted=_wanted(database, things["security group"]), names=_named(database))
     rules = cloud.rules.wrong(lambda port: held.maker(port) is not None, held.wanted)
@@ -71,6 +71,12 @@ def known(database: Database, *, with_server: bool = False) -> dict[str, Known]:
         held = bool(holders) and not is_open.intersection(holders)
         found[id] = Known(state, server_key, bool(holders), generation, held)
     return found
+
+
+def _senders(database: Database) -> list[str]:
+    with database.read() as s:
+        mine = select(OperationRow.project_id).where(OperationRow.kind == "GuestObjectCheck")
+        return sorted(s.scalars(mine.distinct()))
 
 
 def _makers(database: Database, ids: set[str]) -> dict[str, Maker]:

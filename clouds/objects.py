@@ -91,10 +91,6 @@ class ObjectStore(Protocol):
 
     def show_object(self, key: ObjectKey) -> StoredObject | None: ...
 
-    def projects(self) -> list[str]:
-        """Those that have a container, empty or not; none where there is no object store."""
-        ...
-
     def objects(self, project: str, prefix: str = "") -> list[StoredObject]:
         """By path; what was begun and never committed too, and without `sha256`."""
         ...

@@ -112,9 +112,6 @@ class LocalObjects:
         manifest = self._container(key.project).manifest(object_name(key))
         return StoredObject(key, _size(manifest), manifest["sha256"]) if manifest else None
 
-    def projects(self) -> list[str]:
-        return sorted(path.name for path in self._root.glob("*") if path.is_dir())
-
     def objects(self, project: str, prefix: str = "") -> list[StoredObject]:
         container = self._container(project)
         found: dict[str, StoredObject] = {}

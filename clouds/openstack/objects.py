@@ -34,8 +34,7 @@ PAGE = 1000
 
 class SwiftObjects:
     def __init__(self, services: Services, settings: Settings) -> None:
-        self._services, self._swift = services, services.objects
-        self._settings, self._urls = settings, settings.urls
+        self._swift, self._settings, self._urls = services.objects, settings, settings.urls
 
     def segment_urls(self, key: ObjectKey, first: int, count: int) -> list[str]:
         names = [segment_name(key, number) for number in range(first, first + count)]
@@ -75,12 +74,6 @@ class SwiftObjects:
             raise
         return StoredObject(key, int(headers["Content-Length"]), headers.get(SHA256_HEADER, ""))
 
-    def projects(self) -> list[str]:
-        if not self._services.has("object-store"):
-            return []
-        prefix = self._container("")
-        return [entry["name"].removeprefix(prefix) for entry in self._list("", prefix)]
-
     def objects(self, project: str, prefix: str = "") -> list[StoredObject]:
         found: dict[str, StoredObject] = {}
         for kind in ("segments", "objects"):  # what is complete stands
@@ -106,7 +99,7 @@ class SwiftObjects:
                 self._swift.delete(f"/{container}/{name}")
 
     def _list(self, container: str, prefix: str) -> Iterator[Json]:
-        """Whatever begins so, in any depth; nothing of a container that is not there.  Without one: containers."""
+        """Whatever begins so, in any depth; nothing of a container that is not there."""
         marker = ""
         while True:
             where = {"format": "json", "prefix": prefix, "marker": marker, "limit": str(PAGE)}

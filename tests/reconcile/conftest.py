@@ -60,6 +60,14 @@ class Room:
         (self.directory / "servers" / server_id / "run" / "init.sock").touch()  # it had come up
         State(self.directory).servers.write({"id": server_id, "key": key, "owner": id, **usual, **fields})
 
+    def check_of(self, id: str) -> str:
+        """Of the object store, that has ended; the operation's id."""
+        op_id = new_id()
+        op = {"kind": "GuestObjectCheck", "workflow_id": f"instance:{id}", "project_id": "project", "input": {}}
+        with self.database.write() as s:
+            s.add(OperationRow(id=op_id, instance_id=id, state=OperationState.DONE, **op))
+        return op_id
+
     def send_object(self, path: str) -> ObjectKey:
         """As a guest that dies before it is done."""
         key = ObjectKey("project", path)

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from temporalio.testing import ActivityEnvironment
 
 from activities import findings
-from activities.drift import Finding, Kind, Repair, operation_of
+from activities.drift import Finding, Kind, Repair
 from activities.findings import approve, listed, look, write
 from activities.reconcile import LOOK
 from clouds.ports import SecurityGroup, WantGroup, WantPort, WantRecord
@@ -88,9 +88,10 @@ def test_what_was_approved_is_mended_by_the_next_look(room: Room) -> None:
 
 
 def test_what_a_check_has_left_in_the_object_store_is_removed_once_it_is_approved(room: Room) -> None:
-    _id, key = room.instance(state=InstanceState.DELETED)
-    kept = room.send_object("checks/of-nobody"), room.send_object(f"other/{operation_of(f'{key}port')}")
-    left = room.send_object(f"checks/{operation_of(f'{key}port')}")
+    id, _key = room.instance(state=InstanceState.DELETED)
+    check = room.check_of(id)
+    kept = room.send_object("checks/of-nobody"), room.send_object(f"other/{check}")
+    left = room.send_object(f"checks/{check}")
     look_once(room)
     assert {(row.kind, row.key) for row in listed(room.database)} == {
         ("orphan", f"{left.project}/{left.path}"),

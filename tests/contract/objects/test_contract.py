@@ -116,12 +116,6 @@ def test_a_list_is_of_one_project_and_prefix(stored: Stored) -> None:
     assert stored.store.objects(f"{stored.key.project}x") == []
 
 
-def test_projects_are_those_that_have_sent_something(stored: Stored) -> None:
-    assert stored.key.project not in stored.store.projects()
-    stored.put(1, ONE)
-    assert stored.key.project in stored.store.projects()
-
-
 @pytest.mark.parametrize(
     ("project", "path"),
     [("p", ""), ("p", "a//b"), ("p", "../b"), ("p", "a/.."), ("p", "a b"), ("p/q", "a"), ("", "a"), ("p", "a" * 513)],
