@@ -70,7 +70,7 @@ class Service:
         self._name, self._adapter, self._microversion, self._bearer = name, adapter, microversion, bearer
 
     def as_bearer_of(self, token: str) -> "Service":
-        """The same API, asked in the name of whoever has the token."""
+        """The same API, asked in the name of whoever has the token; the service user's own goes along, so that this one may expire on the way."""
         return Service(self._name, self._adapter, self._microversion, token)
 
     def get(self, path: str, **params: Any) -> Json:
@@ -109,10 +109,11 @@ class Service:
         if self._microversion:
             options["microversion"] = self._microversion
         sent = {**_JSON, **(headers or {})}
-        if self._bearer is not None:
-            # The library adds no token then; the endpoint is still that of the service user's catalog.
-            options["authenticated"], sent["X-Auth-Token"] = False, self._bearer
         try:
+            if self._bearer is not None:
+                # The library adds no token then; the endpoint is still that of the service user's catalog.
+                options["authenticated"], sent["X-Auth-Token"] = False, self._bearer
+                sent["X-Service-Token"] = str(self._adapter().get_token())
             answer = self._adapter().request(
                 path, method, raise_exc=False, connect_retries=0, status_code_retries=0, headers=sent, **options
             )

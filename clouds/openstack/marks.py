@@ -7,13 +7,16 @@ OWNED = "Coffer instance "
 FINAL_FAULTS = {
     "OverQuota": 403,
     "IpAddressGenerationFailure": 403,
-    "IpAddressAlreadyAllocated": 400,
-    "IpAddressInUse": 400,
 }
 """Refusals that Neutron calls conflicts, and that do not pass by themselves."""
+TAKEN = ("IpAddressAlreadyAllocated", "IpAddressInUse")
+"""Nor do these, where the address was asked for; where Neutron chose it, it chooses another next time."""
 
 
-def final(error: Refused) -> CloudError:
-    # A network that is not there will not come by waiting.
-    status = FINAL_FAULTS.get(error.fault, 400 if error.status == 404 else error.status)
+def final(error: Refused, *, address_chosen: bool = False) -> CloudError:
+    if address_chosen and error.fault in TAKEN:
+        status = 400
+    else:
+        # A network that is not there will not come by waiting.
+        status = FINAL_FAULTS.get(error.fault, 400 if error.status == 404 else error.status)
     return CloudError(str(error), status, error.retry_after)

@@ -28,7 +28,7 @@ class Ports:
         except Refused as error:
             if error.status == 409 and (found := self.find(want.key)):
                 return _port(found[0])
-            raise final(error) from error
+            raise final(error, address_chosen=address is not None) from error
 
     def show_port(self, key: str) -> Port | None:
         found = self.find(key)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clouds.local import local_cloud
-from clouds.openstack import openstack_tenants
+from clouds.openstack import Services, openstack_tenants
+from clouds.openstack.tenants import TenantNetworks
 from clouds.ports import Cloud, CloudError, Nic, Port, Tenants, WantGroup, WantPort
 from tests.contract.clouds.conftest import patiently
 from tests.support.local_guest import short_directory
@@ -191,6 +192,20 @@ class Asking:
 @pytest.fixture
 def ask(way: Way) -> Asking:
     return Asking(openstack_tenants(way.bed.settings()), way.alice)
+
+
+@openstack
+def test_the_service_user_vouches_for_a_tenant_whom_it_asks_for(way: Way) -> None:
+    settings, sent = way.bed.settings(), []
+    services = Services(settings, lambda method, url: None)
+    services.web.hooks["response"].append(lambda answer, **_: sent.append(answer.request))
+    Asking(TenantNetworks(services, settings), way.alice)(network_id=way.network.id)
+    services.web.close()
+    asked = [request.headers for request in sent if request.headers.get("X-Auth-Token") == way.alice.auth_token]
+    assert asked
+    for headers in asked:
+        vouching = way.bed.operator.identity.get("/auth/tokens", headers={"X-Subject-Token": headers["X-Service-Token"]}).json()
+        assert vouching["token"]["user"]["name"] == settings.credentials.username
 
 
 class NewNetwork:
