@@ -9,14 +9,12 @@ FINAL_FAULTS = {
     "IpAddressGenerationFailure": 403,
 }
 """Refusals that Neutron calls conflicts, and that do not pass by themselves."""
-TAKEN = ("IpAddressAlreadyAllocated", "IpAddressInUse")
+TAKEN = {"IpAddressAlreadyAllocated": 400, "IpAddressInUse": 400}
 """Nor do these, where the address was asked for; where Neutron chose it, it chooses another next time."""
 
 
 def final(error: Refused, *, address_chosen: bool = False) -> CloudError:
-    if address_chosen and error.fault in TAKEN:
-        status = 400
-    else:
-        # A network that is not there will not come by waiting.
-        status = FINAL_FAULTS.get(error.fault, 400 if error.status == 404 else error.status)
+    faults = {**FINAL_FAULTS, **(TAKEN if address_chosen else {})}
+    # A network that is not there will not come by waiting.
+    status = faults.get(error.fault, 400 if error.status == 404 else error.status)
     return CloudError(str(error), status, error.retry_after)
