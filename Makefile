@@ -14,7 +14,7 @@ endef
 ON_OPENSTACK_SHORT := $(PYTEST) -n 0 -m "openstack and short" tests/e2e tests/durability/test_openstack.py tests/contract/clouds
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev demo smoke test coverage lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short image-qemu durability-openstack names-openstack clean
+.PHONY: help bootstrap bootstrap-dev bootstrap-image demo smoke test coverage lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short image-qemu durability-openstack names-openstack clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ bootstrap:
 
 bootstrap-dev:
 	@tools/bootstrap --dev
+
+bootstrap-image:
+	@tools/bootstrap --image
 
 demo: bootstrap  ## set everything up, start it, make a real database, run SQL in it, stay up
 	@$(VENV)/coffer demo $(ARGS)
@@ -67,7 +70,7 @@ e2e-openstack-short: bootstrap-dev  ## what every push runs of it: a whole life,
 	$(call ON_TESTBED,$(ON_OPENSTACK_SHORT) $(ARGS))
 
 image-qemu: export TESTBED_VIRT = libvirt
-image-qemu: bootstrap-dev  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; half an hour)
+image-qemu: bootstrap-image  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; half an hour)
 	$(call ON_TESTBED,$(PYTEST) -n 0 --durations=0 -m "openstack and slow" tests/e2e/test_openstack_image.py $(ARGS))
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (a quarter of an hour)
