@@ -217,6 +217,6 @@ def _lives(pid: int) -> bool:
 def _listens(server: Server) -> bool:
     try:
         server.connect().close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # the latter: it has stopped while this one was in its queue
         return False
     return True
