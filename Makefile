@@ -70,7 +70,7 @@ e2e-openstack-short: bootstrap-dev  ## what every push runs of it: a whole life,
 	$(call ON_TESTBED,$(ON_OPENSTACK_SHORT) $(ARGS))
 
 image-qemu: export TESTBED_VIRT = libvirt
-image-qemu: bootstrap-image  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; half an hour)
+image-qemu: bootstrap-image  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; 5 to 20 minutes)
 	$(call ON_TESTBED,$(PYTEST) -n 0 --durations=0 -m "openstack and slow" tests/e2e/test_openstack_image.py $(ARGS))
 
 durability-openstack: bootstrap-dev  ## the fault matrix of InstanceCreate and InstanceDelete on the testbed (a quarter of an hour)
