@@ -14,7 +14,7 @@ endef
 ON_OPENSTACK_SHORT := $(PYTEST) -n 0 -m "openstack and short" tests/e2e tests/durability/test_openstack.py tests/contract/clouds
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap bootstrap-dev bootstrap-image demo smoke test coverage lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short image-qemu durability-openstack names-openstack clean
+.PHONY: help bootstrap bootstrap-dev bootstrap-image demo smoke test coverage lint durability bench docs testbed-up testbed-down e2e-openstack e2e-openstack-short test-image image-qemu durability-openstack names-openstack clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ e2e-openstack: bootstrap-dev  ## databases of each kind on the testbed, and the 
 
 e2e-openstack-short: bootstrap-dev  ## what every push runs of it: a whole life, a failed create, a lost answer, the heart of the contract (4 minutes)
 	$(call ON_TESTBED,$(ON_OPENSTACK_SHORT) $(ARGS))
+
+test-image: bootstrap-image  ## images of all engines: built, their contents listed, booted in namespaces and as an emulated machine (minutes)
+	$(PYTEST) -n 0 -m slow tests/e2e/test_image.py $(ARGS)
 
 image-qemu: export TESTBED_VIRT = libvirt
 image-qemu: bootstrap-image  ## an image is built, boots an emulated machine through Nova, and MariaDB in it serves (the testbed afresh; 5 to 20 minutes)
