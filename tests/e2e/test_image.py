@@ -81,17 +81,21 @@ def prepare(pool: GuestPool, guest: ImageGuest, engine: str, boots_within: float
     return str(run(f"{uuid.uuid4()}-prepare", 1, "prepare", spec, on_progress=lambda _: None)["version"])
 
 
-def write_and_read(guest: ImageGuest) -> int:
+def asked(guest: ImageGuest, *statements: str) -> object:
+    """What the last one of them gives."""
     host, port = guest.sql
     with pymysql.connect(
         host=host, port=port, user="ada", password="first-password", database="shop", autocommit=True, connect_timeout=60
     ) as connection:
         cursor = connection.cursor()
-        cursor.execute("CREATE TABLE IF NOT EXISTS t (n INT PRIMARY KEY)")
-        cursor.execute("REPLACE INTO t VALUES (7)")
-        cursor.execute("SELECT n FROM t")
-        ((number,),) = cursor.fetchall()
-    return int(number)
+        for statement in statements:
+            cursor.execute(statement)
+        ((value,),) = cursor.fetchall()
+    return value
+
+
+def write_and_read(guest: ImageGuest) -> object:
+    return asked(guest, "CREATE TABLE IF NOT EXISTS t (n INT PRIMARY KEY)", "REPLACE INTO t VALUES (7)", "SELECT n FROM t")
 
 
 def beginning(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -167,4 +171,4 @@ def test_its_disk_boots_a_machine(rootfs: Path, scratch: Path, pool: GuestPool) 
     with emulated_guest(rootfs, directory) as guest:
         assert prepare(pool, guest, "mariadb", 1200, SPEC).startswith("10.11.")
         assert write_and_read(guest) == 7
-        assert "guest-1" in guest.console.read_text(errors="replace"), "the host name of the config drive is not there"
+        assert asked(guest, "SELECT @@hostname") == "guest-1", "the host name of the config drive is not there"
